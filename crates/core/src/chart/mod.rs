@@ -1,0 +1,1 @@
+//! Charts that all papers use.

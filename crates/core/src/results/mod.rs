@@ -1,0 +1,1 @@
+//! Rows on disk, reported numbers, claims and verdicts.

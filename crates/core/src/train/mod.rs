@@ -1,0 +1,1 @@
+//! Optimisers, schedules, losses, evaluation, checkpoints.

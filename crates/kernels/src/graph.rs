@@ -1,0 +1,251 @@
+//! A small reverse-mode tape over candle tensors.
+
+use std::collections::HashMap;
+
+use candle_core::{Result, Tensor, TensorId, Var, bail};
+use rand_chacha::ChaCha8Rng;
+
+/// Adds the gradients of a step's inputs, given the gradient of its output.
+type Backward = Box<dyn FnOnce(&Tensor, &mut NodeGradients) -> Result<()>>;
+
+/// A tensor inside a [`Graph`]: its number, and its place on the tape if a gradient is to flow through it.
+#[derive(Clone, Debug)]
+pub struct Value {
+    tensor: Tensor,
+    node: Option<usize>,
+}
+
+impl Value {
+    /// The number itself, without gradient. Use [`Graph::output`] for a tensor that a loss is computed from.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Dimensions, channels last.
+    pub fn dims(&self) -> &[usize] {
+        self.tensor.dims()
+    }
+
+    /// Whether a gradient will reach this value. Ops skip the gradient of values that nobody asked for (the image).
+    pub fn needs_gradient(&self) -> bool {
+        self.node.is_some()
+    }
+}
+
+/// Which statistics batch norm normalises with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    /// Those of this batch; `update` also moves the running statistics.
+    Batch { update: bool },
+    /// The running ones.
+    Running,
+}
+
+/// One pass through a network: the tape, and how norms and dropout behave on the way.
+pub struct Graph {
+    record: bool,
+    pub(crate) statistics: Statistics,
+    pub(crate) dropout: Option<ChaCha8Rng>,
+    nodes: usize,
+    steps: Vec<(usize, Backward)>,
+    parameters: HashMap<TensorId, usize>,
+    outputs: Vec<(Var, usize)>,
+}
+
+impl Graph {
+    fn new(record: bool, statistics: Statistics) -> Self {
+        Self { record, statistics, dropout: None, nodes: 0, steps: vec![], parameters: HashMap::new(), outputs: vec![] }
+    }
+
+    /// A training step: gradients recorded, norms use the batch and update their running statistics. Dropout is off
+    /// until [`Self::with_dropout`] brings a generator.
+    pub fn training() -> Self {
+        Self::new(true, Statistics::Batch { update: true })
+    }
+
+    /// Evaluation: nothing recorded, norms use their running statistics, no dropout.
+    pub fn inference() -> Self {
+        Self::new(false, Statistics::Running)
+    }
+
+    /// Turns dropout on, with the generator that its masks are drawn from.
+    pub fn with_dropout(mut self, stream: ChaCha8Rng) -> Self {
+        self.dropout = Some(stream);
+        self
+    }
+
+    /// Records no gradient (a training-mode forward pass whose result is a target, not a prediction).
+    pub fn without_gradients(mut self) -> Self {
+        self.record = false;
+        self
+    }
+
+    /// Norms use the running statistics although gradients may be recorded (Fisher information of a trained network).
+    pub fn with_running_statistics(mut self) -> Self {
+        self.statistics = Statistics::Running;
+        self
+    }
+
+    /// Norms use the statistics of the batch and leave the running ones alone.
+    pub fn with_batch_statistics(mut self) -> Self {
+        self.statistics = Statistics::Batch { update: false };
+        self
+    }
+
+    /// A tensor that needs no gradient, such as a batch of images.
+    pub fn input(&self, tensor: &Tensor) -> Value {
+        Value { tensor: tensor.detach(), node: None }
+    }
+
+    /// A parameter; used twice in one pass (weight sharing), its gradients add up.
+    pub fn parameter(&mut self, var: &Var) -> Value {
+        let tensor = var.as_detached_tensor();
+        if !self.record {
+            return Value { tensor, node: None };
+        }
+        let next = self.nodes;
+        let node = *self.parameters.entry(var.id()).or_insert(next);
+        if node == next {
+            self.nodes += 1;
+        }
+        Value { tensor, node: Some(node) }
+    }
+
+    /// Leaves the tape: a tensor that candle differentiates, from which the loss is computed.
+    pub fn output(&mut self, value: &Value) -> Result<Tensor> {
+        let Some(node) = value.node else { return Ok(value.tensor.clone()) };
+        let var = Var::from_tensor(&value.tensor)?;
+        let tensor = var.as_tensor().clone();
+        self.outputs.push((var, node));
+        Ok(tensor)
+    }
+
+    /// Gradients of a scalar loss that was computed from [`Self::output`]s.
+    ///
+    /// # Errors
+    /// If nothing was recorded, or the loss does not depend on any output.
+    pub fn backward(self, loss: &Tensor) -> Result<Gradients> {
+        let store = loss.backward()?;
+        let seeds: Vec<(usize, Tensor)> =
+            self.outputs.iter().filter_map(|(var, node)| store.get(var).map(|g| (*node, g.clone()))).collect();
+        if seeds.is_empty() {
+            bail!("the loss does not depend on any output of this graph")
+        }
+        self.run_back(seeds)
+    }
+
+    /// Gradients of `sum(value * gradient)`: for losses whose gradient at the output is known in closed form.
+    ///
+    /// # Errors
+    /// If no gradient was recorded for `value`.
+    pub fn backward_from(self, value: &Value, gradient: &Tensor) -> Result<Gradients> {
+        let Some(node) = value.node else { bail!("no gradient was recorded for this value") };
+        self.run_back(vec![(node, gradient.clone())])
+    }
+
+    fn run_back(self, seeds: Vec<(usize, Tensor)>) -> Result<Gradients> {
+        let mut gradients = NodeGradients { of: vec![None; self.nodes] };
+        for (node, gradient) in seeds {
+            gradients.add(node, gradient.detach())?;
+        }
+        for (node, backward) in self.steps.into_iter().rev() {
+            if let Some(gradient) = gradients.of[node].take() {
+                backward(&gradient, &mut gradients)?;
+            }
+        }
+        let of = self.parameters.into_iter().filter_map(|(id, node)| Some((id, gradients.of[node].take()?))).collect();
+        Ok(Gradients { of })
+    }
+
+    /// Whether an op on these inputs has to remember anything.
+    pub(crate) fn records(&self, inputs: &[&Value]) -> bool {
+        self.record && inputs.iter().any(|v| v.needs_gradient())
+    }
+
+    /// Puts an op's result on the tape, with its backward pass.
+    pub(crate) fn push(
+        &mut self,
+        tensor: Tensor,
+        backward: impl FnOnce(&Tensor, &mut NodeGradients) -> Result<()> + 'static,
+    ) -> Value {
+        let node = self.nodes;
+        self.nodes += 1;
+        self.steps.push((node, Box::new(backward)));
+        Value { tensor, node: Some(node) }
+    }
+
+    /// Any candle expression of the inputs as one op, differentiated by candle. The correct way for what has no op of
+    /// its own, and on every device.
+    pub fn candle(&mut self, inputs: &[&Value], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Value> {
+        if !self.records(inputs) {
+            let tensors: Vec<Tensor> = inputs.iter().map(|v| v.tensor.clone()).collect();
+            return Ok(Value { tensor: f(&tensors)?.detach(), node: None });
+        }
+        let mut tensors = Vec::with_capacity(inputs.len());
+        let mut tracked = vec![];
+        for value in inputs {
+            match value.node {
+                None => tensors.push(value.tensor.clone()),
+                Some(node) => {
+                    let var = Var::from_tensor(&value.tensor)?;
+                    tensors.push(var.as_tensor().clone());
+                    tracked.push((var, node));
+                }
+            }
+        }
+        let y = f(&tensors)?;
+        Ok(self.push(y.detach(), move |dy, gradients| {
+            let store = (y * dy)?.sum_all()?.backward()?;
+            for (var, node) in tracked {
+                if let Some(gradient) = store.get(&var) {
+                    gradients.add(node, gradient.detach())?;
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    /// A tensor computed outside the tape from values that need no gradient.
+    pub(crate) fn constant(&self, tensor: Tensor) -> Value {
+        Value { tensor, node: None }
+    }
+}
+
+/// Gradients of the nodes of a tape while it runs backwards.
+pub(crate) struct NodeGradients {
+    of: Vec<Option<Tensor>>,
+}
+
+impl NodeGradients {
+    /// Adds a gradient to a node.
+    pub(crate) fn add(&mut self, node: usize, gradient: Tensor) -> Result<()> {
+        let sum = match self.of[node].take() {
+            None => gradient,
+            Some(other) => (other + gradient)?,
+        };
+        self.of[node] = Some(sum);
+        Ok(())
+    }
+
+    /// Adds the gradient of a value, if one is wanted; computes it only then.
+    #[allow(dead_code)]
+    pub(crate) fn give(&mut self, value: &Value, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
+        match value.node {
+            None => Ok(()),
+            Some(node) => self.add(node, gradient()?),
+        }
+    }
+}
+
+/// Gradients of the parameters that a loss depends on.
+#[derive(Debug)]
+pub struct Gradients {
+    of: HashMap<TensorId, Tensor>,
+}
+
+impl Gradients {
+    /// The gradient of a parameter, of its shape; none if the loss does not depend on it.
+    pub fn get(&self, var: &Var) -> Option<&Tensor> {
+        self.of.get(&var.id())
+    }
+}
