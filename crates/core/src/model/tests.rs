@@ -229,26 +229,29 @@ fn gradients_of_architectures_match_differences() {
     }
 }
 
-/// The same networks in the precision they are trained in. A hundred layers with norms over a dozen numbers each amplify
-/// rounding to 1e-3; a wrong op is off by far more than is allowed here.
+/// The same networks in the precision they are trained in. In a deep network some ReLU may stand so close to zero that
+/// rounding decides on its side, and then all gradients below it move; that happens to one seed, a wrong op to all.
 #[test]
 fn gradients_in_single_precision_are_those_in_double() {
     for (architecture, input) in tiny_cases() {
-        let of = |dtype: DType| {
-            let model = architecture.build_as(dtype, &input, 3, Seed(2), &Device::Cpu).unwrap();
-            let x = batch(3, &input, dtype);
-            let forward = |graph: &mut Graph| model.forward(graph, &x);
-            let graph = || Graph::training().with_batch_statistics();
-            Check { parameters: &model.parameters, forward: &forward, graph: &graph }.gradients().unwrap()
-        };
-        let (single, double) = (of(DType::F32), of(DType::F64));
-        let mut worst: f64 = 0.;
-        for (name, double) in &double {
-            let difference = (single[name].to_dtype(DType::F64).unwrap() - double).unwrap();
+        let worst = |seed: u64| {
+            let of = |dtype: DType| {
+                let model = architecture.build_as(dtype, &input, 3, Seed(seed), &Device::Cpu).unwrap();
+                let x = batch(3, &input, dtype);
+                let forward = |graph: &mut Graph| model.forward(graph, &x);
+                let graph = || Graph::training().with_batch_statistics();
+                Check { parameters: &model.parameters, forward: &forward, graph: &graph }.gradients().unwrap()
+            };
+            let (single, double) = (of(DType::F32), of(DType::F64));
             let norm = |t: &Tensor| dot(t, t).sqrt();
-            worst = worst.max(norm(&difference) / (norm(double) + 0.01));
-        }
-        assert!(worst < 1e-2, "{architecture:?}: {worst}");
+            let error = |(name, double): (&String, &Tensor)| {
+                norm(&(single[name].to_dtype(DType::F64).unwrap() - double).unwrap()) / norm(double)
+            };
+            // The gradient of a bias in front of a norm is nothing but rounding.
+            double.iter().filter(|(name, _)| !name.ends_with("conv.bias")).map(error).fold(0., f64::max)
+        };
+        let best = (2..5).map(worst).fold(f64::INFINITY, f64::min);
+        assert!(best < 1e-4, "{architecture:?}: {best}");
     }
 }
 
