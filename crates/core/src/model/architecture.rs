@@ -1,0 +1,143 @@
+//! The networks that a config can name.
+
+use candle_core::{DType, Device, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::cnn::{LeNet, SmallCnn};
+use super::mlp::Mlp;
+use super::resnet::{ResNetV1, ResNetV2};
+use super::{Builder, Model, Network, Parameters};
+use crate::Seed;
+use crate::data::Inputs;
+
+/// Shape of one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputShape {
+    /// Batches are `[n, height, width, channels]`.
+    Image {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Colours.
+        channels: usize,
+    },
+    /// Batches are `[n, dim]`.
+    Vector {
+        /// Features.
+        dim: usize,
+    },
+}
+
+impl InputShape {
+    /// Numbers in a sample.
+    pub fn elements(&self) -> usize {
+        match *self {
+            Self::Image { height, width, channels } => height * width * channels,
+            Self::Vector { dim } => dim,
+        }
+    }
+}
+
+impl From<&Inputs> for InputShape {
+    fn from(inputs: &Inputs) -> Self {
+        match *inputs {
+            Inputs::Images { channels, height, width, .. } => Self::Image { height, width, channels },
+            Inputs::Vectors { dim, .. } => Self::Vector { dim },
+        }
+    }
+}
+
+/// A network by name, as it stands in a cell's config: `{"kind": "mlp", "widths": [256]}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Architecture {
+    /// Multinomial logistic regression: one linear layer on the flattened input.
+    Linear,
+    /// Linear layers with ReLU between them, on the flattened input. PyTorch's default initial values.
+    Mlp {
+        /// Units of each hidden layer.
+        widths: Vec<usize>,
+        /// Probability to drop a hidden unit.
+        #[serde(default)]
+        dropout: f64,
+    },
+    /// 3 x 3 convolutions, each with batch norm and ReLU, the first of stride 1 and the others of stride 2; global
+    /// average pool; linear. PyTorch's default initial values.
+    SmallCnn {
+        /// Channels of each convolution.
+        #[serde(default = "small_cnn_widths")]
+        widths: Vec<usize>,
+    },
+    /// LeNet-5 of LeCun et al. 1998 in today's form: 5 x 5 convolutions of 6 and 16 channels, each with ReLU and a 2 x 2
+    /// max pool, then linear layers of 120, 84 and `classes` units. Made for 32 x 32 pixels; a smaller image gets a
+    /// border of two zeros, so that 28 x 28 fits.
+    #[serde(rename = "lenet")]
+    LeNet,
+    /// The ResNet-32 of Chen et al. 2019: He et al. 2016 for CIFAR, in Keras. 468,138 parameters on colour images of ten
+    /// classes. Weight decay only on the kernels of blocks and shortcuts.
+    #[serde(rename = "resnet-32")]
+    ResNet32,
+    /// The pre-activation bottleneck ResNet-110 of Chen et al. 2019, in Keras: 12 blocks a stage. 3,302,442 parameters on
+    /// colour images of ten classes.
+    #[serde(rename = "resnet-110-v2")]
+    ResNet110V2,
+}
+
+fn small_cnn_widths() -> Vec<usize> {
+    vec![32, 64, 128]
+}
+
+impl Architecture {
+    /// The network with its initial values.
+    ///
+    /// # Errors
+    /// If it needs images and gets vectors, if an image is too small for it, or if a width or the number of classes is 0.
+    pub fn build(&self, input: &InputShape, classes: usize, seed: Seed, device: &Device) -> Result<Model> {
+        self.build_as(DType::F32, input, classes, seed, device)
+    }
+
+    pub(super) fn build_as(
+        &self,
+        dtype: DType,
+        input: &InputShape,
+        classes: usize,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Model> {
+        let mut parameters = Parameters::default();
+        let mut b = Builder::new(&mut parameters, seed, device).with_dtype(dtype);
+        if classes == 0 || input.elements() == 0 || self.widths().contains(&0) {
+            bail!("{self:?} from {input:?} to {classes} classes: each of these numbers must be at least 1")
+        }
+        let image = || match *input {
+            InputShape::Image { height, width, channels } => Ok((height, width, channels)),
+            InputShape::Vector { dim } => bail!("{self:?} needs images, not vectors of {dim} numbers"),
+        };
+        let network: Box<dyn Network> = match self {
+            Self::Linear => Box::new(Mlp::new(&mut b, input.elements(), &[], 0., classes)?),
+            Self::Mlp { widths, dropout } => {
+                if !(0. ..1.).contains(dropout) {
+                    bail!("a dropout of {dropout} is not in [0, 1)")
+                }
+                Box::new(Mlp::new(&mut b, input.elements(), widths, *dropout as f32, classes)?)
+            }
+            Self::SmallCnn { widths } => Box::new(SmallCnn::new(&mut b, image()?.2, widths, classes)?),
+            Self::LeNet => Box::new(LeNet::new(&mut b, image()?, classes)?),
+            Self::ResNet32 => Box::new(ResNetV1::new(&mut b, image()?.2, 5, classes)?),
+            Self::ResNet110V2 => Box::new(ResNetV2::new(&mut b, image()?.2, 12, classes)?),
+        };
+        if let Self::ResNet32 = self {
+            parameters.decay_only(|name| name.starts_with("stage") && name.ends_with(".conv.weight"));
+        }
+        Ok(Model { network, parameters, device: device.clone() })
+    }
+
+    fn widths(&self) -> &[usize] {
+        match self {
+            Self::Mlp { widths, .. } | Self::SmallCnn { widths } => widths,
+            _ => &[],
+        }
+    }
+}
