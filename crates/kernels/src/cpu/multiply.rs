@@ -62,15 +62,23 @@ pub(crate) fn pack(simd: Simd, block: Block, matrix: &[f32], stride: usize, pack
 
 /// Packs a block of the transpose of a row-major matrix whose rows lie `stride` apart: its columns are that matrix's rows.
 pub(crate) fn pack_transposed(simd: Simd, block: Block, matrix: &[f32], stride: usize, packed: &mut [f32]) {
-    /// Rows handled together, so that the lines written to stay in the first cache.
-    const TILE: usize = 32;
+    /// Rows handled together: their lines stay in the first cache, and those read are long enough to be foreseen.
+    const TILE: usize = 128;
     let width = block.width(simd);
     for (tile, packed) in packed.chunks_mut(TILE * width).enumerate() {
         let rows = packed.len() / width;
-        for column in 0..block.columns {
-            let source = &matrix[(block.first + column) * stride + tile * TILE..][..rows];
-            for (row, value) in source.iter().enumerate() {
-                packed[row * width + column] = *value;
+        let source = |column: usize| &matrix[(block.first + column) * stride + tile * TILE..][..rows];
+        let mut column = 0;
+        while column + 4 <= block.columns {
+            let (a, b, c, d) = (source(column), source(column + 1), source(column + 2), source(column + 3));
+            for (row, packed) in packed.chunks_exact_mut(width).enumerate() {
+                packed[column..column + 4].copy_from_slice(&[a[row], b[row], c[row], d[row]]);
+            }
+            column += 4;
+        }
+        for column in column..block.columns {
+            for (packed, value) in packed.chunks_exact_mut(width).zip(source(column)) {
+                packed[column] = *value;
             }
         }
         if block.columns < width {
@@ -172,6 +180,8 @@ impl Rows<'_> {
     /// # Safety
     /// See [`Rows::run`].
     #[inline(always)]
+    // Loops over a constant number of places, so that the sums stay in registers: iterators would put them in memory.
+    #[allow(clippy::needless_range_loop)]
     unsafe fn tile<S: Vectors, const P: usize, const V: usize>(&self, simd: S, pixel: usize) {
         let lanes = S::F32_LANES;
         let last = self.from.len() - 1;
@@ -185,8 +195,8 @@ impl Rows<'_> {
             if let Some(bias) = self.bias {
                 for v in 0..V {
                     let b = bias.as_ptr().add(v * lanes).cast::<S::f32s>().read_unaligned();
-                    for sum in &mut sums {
-                        sum[v] = b;
+                    for p in 0..P {
+                        sums[p][v] = b;
                     }
                 }
             }
@@ -212,20 +222,16 @@ impl Rows<'_> {
                     }
                 }
             }
-            if self.relu {
-                for sum in sums.iter_mut().flatten() {
-                    *sum = relu(simd, *sum);
-                }
-            }
             let ragged = self.block.columns - (V - 1) * lanes;
             let mask: MemMask<S::m32s> = simd.mask_between_m32s(0, ragged as u32);
-            for (p, sum) in sums.iter().enumerate() {
+            for p in 0..P {
                 let out = self.out.add(self.to[(pixel + p).min(last)] + self.block.first);
-                for (v, sum) in sum.iter().enumerate() {
+                for v in 0..V {
+                    let value = if self.relu { relu(simd, sums[p][v]) } else { sums[p][v] };
                     if v + 1 < V || ragged == lanes {
-                        out.add(v * lanes).cast::<S::f32s>().write_unaligned(*sum);
+                        out.add(v * lanes).cast::<S::f32s>().write_unaligned(value);
                     } else {
-                        simd.mask_store_ptr_f32s(mask, out.add(v * lanes), *sum);
+                        simd.mask_store_ptr_f32s(mask, out.add(v * lanes), value);
                     }
                 }
             }
@@ -297,6 +303,7 @@ impl Outer<'_> {
     /// # Safety
     /// As for `all`, with `row + P <= rows`.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // See `Rows::tile`.
     unsafe fn tile<S: Vectors, const P: usize, const V: usize>(&mut self, simd: S, row: usize) {
         let lanes = S::F32_LANES;
         let mut sums = [[simd.splat_f32s(0.); V]; P];
@@ -304,9 +311,9 @@ impl Outer<'_> {
         unsafe {
             let out = self.out.as_mut_ptr().add(row * self.stride);
             if self.accumulate {
-                for (p, sum) in sums.iter_mut().enumerate() {
-                    for (v, sum) in sum.iter_mut().enumerate() {
-                        *sum = out.add(p * self.stride + v * lanes).cast::<S::f32s>().read_unaligned();
+                for p in 0..P {
+                    for v in 0..V {
+                        sums[p][v] = out.add(p * self.stride + v * lanes).cast::<S::f32s>().read_unaligned();
                     }
                 }
             }
@@ -318,16 +325,16 @@ impl Outer<'_> {
                 for (v, d) in d.iter_mut().enumerate() {
                     *d = dy.add(v * lanes).cast::<S::f32s>().read_unaligned();
                 }
-                for (p, sums) in sums.iter_mut().enumerate() {
+                for p in 0..P {
                     let x = simd.splat_f32s(*x.add(p));
                     for v in 0..V {
-                        sums[v] = multiply_add(simd, x, d[v], sums[v]);
+                        sums[p][v] = multiply_add(simd, x, d[v], sums[p][v]);
                     }
                 }
             }
-            for (p, sum) in sums.iter().enumerate() {
-                for (v, sum) in sum.iter().enumerate() {
-                    out.add(p * self.stride + v * lanes).cast::<S::f32s>().write_unaligned(*sum);
+            for p in 0..P {
+                for v in 0..V {
+                    out.add(p * self.stride + v * lanes).cast::<S::f32s>().write_unaligned(sums[p][v]);
                 }
             }
         }
