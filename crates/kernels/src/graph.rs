@@ -2,8 +2,14 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Result, Tensor, TensorId, Var, bail};
+use candle_core::{DType, Result, Tensor, TensorId, Var, bail};
 use rand_chacha::ChaCha8Rng;
+
+use crate::cpu::{
+    elementwise,
+    memory::{Floats, tensor},
+    simd::Simd,
+};
 
 /// Adds the gradients of a step's inputs, given the gradient of its output.
 type Backward = Box<dyn FnOnce(&Tensor, &mut NodeGradients) -> Result<()>>;
@@ -46,6 +52,7 @@ pub struct Graph {
     record: bool,
     pub(crate) statistics: Statistics,
     pub(crate) dropout: Option<ChaCha8Rng>,
+    pub(crate) expressions: bool,
     nodes: usize,
     steps: Vec<(usize, Backward)>,
     parameters: HashMap<TensorId, usize>,
@@ -54,7 +61,16 @@ pub struct Graph {
 
 impl Graph {
     fn new(record: bool, statistics: Statistics) -> Self {
-        Self { record, statistics, dropout: None, nodes: 0, steps: vec![], parameters: HashMap::new(), outputs: vec![] }
+        Self {
+            record,
+            statistics,
+            dropout: None,
+            expressions: false,
+            nodes: 0,
+            steps: vec![],
+            parameters: HashMap::new(),
+            outputs: vec![],
+        }
     }
 
     /// A training step: gradients recorded, norms use the batch and update their running statistics. Dropout is off
@@ -89,6 +105,13 @@ impl Graph {
     /// Norms use the statistics of the batch and leave the running ones alone.
     pub fn with_batch_statistics(mut self) -> Self {
         self.statistics = Statistics::Batch { update: false };
+        self
+    }
+
+    /// Every op as a candle expression, as on devices and for types that have no kernels: what the kernels are compared
+    /// with.
+    pub fn with_expressions(mut self) -> Self {
+        self.expressions = true;
         self
     }
 
@@ -221,20 +244,29 @@ impl NodeGradients {
     pub(crate) fn add(&mut self, node: usize, gradient: Tensor) -> Result<()> {
         let sum = match self.of[node].take() {
             None => gradient,
-            Some(other) => (other + gradient)?,
+            Some(other) => sum(&other, &gradient)?,
         };
         self.of[node] = Some(sum);
         Ok(())
     }
 
     /// Adds the gradient of a value, if one is wanted; computes it only then.
-    #[allow(dead_code)]
     pub(crate) fn give(&mut self, value: &Value, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
         match value.node {
             None => Ok(()),
             Some(node) => self.add(node, gradient()?),
         }
     }
+}
+
+/// Sum of two gradients of one value.
+fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let plain = |t: &Tensor| t.device().is_cpu() && t.dtype() == DType::F32 && t.is_contiguous();
+    if plain(a) && plain(b) {
+        let sum = elementwise::zip(Simd::current(), &Floats::of(a)?, &Floats::of(b)?, |a, b| a + b);
+        return tensor(sum, a.dims());
+    }
+    a + b
 }
 
 /// Gradients of the parameters that a loss depends on.

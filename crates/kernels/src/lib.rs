@@ -23,8 +23,16 @@
 //! # }
 //! ```
 
+#[allow(unsafe_code)] // The one place for it: each block says why it is sound.
+mod cpu;
+mod expressions;
 mod graph;
+mod loss;
 mod ops;
+mod update;
 
+pub use cpu::simd::Simd;
 pub use graph::{Gradients, Graph, Value};
+pub use loss::softmax_cross_entropy;
 pub use ops::{Activation, Conv2d, Pool2d, RunningStatistics};
+pub use update::{Adam, AdamState, Sgd};

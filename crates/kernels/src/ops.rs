@@ -1,9 +1,18 @@
 //! The ops of a network.
 
-use candle_core::{D, IndexOp, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var, bail};
 use rand::RngExt;
 
-use crate::graph::{Graph, Statistics, Value};
+use crate::{
+    cpu::{
+        convolution, elementwise, linear,
+        memory::{Floats, tensor},
+        norm, pool,
+        simd::Simd,
+    },
+    expressions,
+    graph::{Graph, NodeGradients, Statistics, Value},
+};
 
 /// What follows an op, fused into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +24,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    fn apply(self, x: Tensor) -> Result<Tensor> {
-        match self {
-            Self::Identity => Ok(x),
-            // Candle's relu has derivative 1 at 0; a mask of x > 0 has 0.
-            Self::Relu => {
-                let on = x.detach().gt(0f32)?.to_dtype(x.dtype())?;
-                // NaN must stay NaN: 0 * NaN is NaN.
-                x * on
-            }
-        }
+    fn is_relu(self) -> bool {
+        self == Self::Relu
     }
 }
 
@@ -70,17 +71,55 @@ impl RunningStatistics {
     }
 }
 
+impl NodeGradients {
+    /// Adds a gradient given as floats to a value, if one is wanted there.
+    fn give_floats(&mut self, value: &Value, gradient: impl FnOnce() -> Result<Vec<f32>>) -> Result<()> {
+        self.give(value, || tensor(gradient()?, value.dims()))
+    }
+}
+
 impl Graph {
+    /// Whether the kernels can do an op on these inputs: contiguous f32 on the CPU.
+    fn has_kernel(&self, inputs: &[&Value]) -> bool {
+        !self.expressions
+            && inputs
+                .iter()
+                .all(|v| v.tensor().device().is_cpu() && v.tensor().dtype() == DType::F32 && v.tensor().is_contiguous())
+    }
+
     /// `activation(x w + b)`: `x` `[n, in]`, `w` `[in, out]`, `b` `[out]`.
     pub fn linear(&mut self, x: &Value, w: &Value, b: Option<&Value>, activation: Activation) -> Result<Value> {
         let inputs: Vec<&Value> = [x, w].into_iter().chain(b).collect();
-        self.candle(&inputs, |t| {
-            let y = t[0].matmul(&t[1])?;
-            activation.apply(match t.get(2) {
-                Some(b) => y.broadcast_add(b)?,
-                None => y,
-            })
-        })
+        let ((n, input), (rows, output)) = (x.tensor().dims2()?, w.tensor().dims2()?);
+        if rows != input || b.is_some_and(|b| b.dims() != [output]) {
+            bail!("linear of {:?} by {:?}, bias {:?}", x.dims(), w.dims(), b.map(Value::dims))
+        }
+        if !self.has_kernel(&inputs) {
+            return self.candle(&inputs, |t| expressions::linear(&t[0], &t[1], t.get(2), activation));
+        }
+        let (simd, sizes) = (Simd::current(), linear::Sizes { n, input, output });
+        let bias = b.map(|b| Floats::of(b.tensor())).transpose()?;
+        let relu = activation.is_relu();
+        let y = linear::forward(simd, sizes, &Floats::of(x.tensor())?, &Floats::of(w.tensor())?, bias.as_deref(), relu);
+        let y = tensor(y, (n, output))?;
+        drop(bias);
+        if !self.records(&inputs) {
+            return Ok(self.constant(y));
+        }
+        let (x, w, b, result) = (x.clone(), w.clone(), b.cloned(), relu.then(|| y.clone()));
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = match result {
+                Some(y) => relu_gradient(simd, &y, dy)?,
+                None => dy.contiguous()?,
+            };
+            let dy_floats = Floats::of(&dy)?;
+            if let Some(b) = b {
+                gradients.give_floats(&b, || Ok(elementwise::column_sums(simd, &dy_floats, output)))?;
+            }
+            gradients
+                .give_floats(&w, || Ok(linear::weight_gradient(simd, sizes, &Floats::of(x.tensor())?, &dy_floats)))?;
+            gradients.give_floats(&x, || Ok(linear::input_gradient(simd, sizes, &Floats::of(w.tensor())?, &dy_floats)))
+        }))
     }
 
     /// `activation(x * w + b)`: `x` `[n, h, w, in]`, `w` `[kh, kw, in, out]`, `b` `[out]`.
@@ -93,16 +132,46 @@ impl Graph {
         activation: Activation,
     ) -> Result<Value> {
         let inputs: Vec<&Value> = [x, w].into_iter().chain(b).collect();
-        self.candle(&inputs, |t| {
-            let nchw = t[0].permute((0, 3, 1, 2))?.contiguous()?;
-            let oihw = t[1].permute((3, 2, 0, 1))?.contiguous()?;
-            let y = nchw.conv2d(&oihw, geometry.padding, geometry.stride, 1, 1)?;
-            let y = y.permute((0, 2, 3, 1))?.contiguous()?;
-            activation.apply(match t.get(2) {
-                Some(b) => y.broadcast_add(b)?,
-                None => y,
-            })
-        })
+        let ((n, h, width, input), (kh, kw, rows, output)) = (x.tensor().dims4()?, w.tensor().dims4()?);
+        let Conv2d { stride, padding } = geometry;
+        let fits = rows == input && kh <= h + 2 * padding && kw <= width + 2 * padding && stride > 0;
+        if !fits || b.is_some_and(|b| b.dims() != [output]) {
+            bail!("{geometry:?} of {:?} by {:?}, bias {:?}", x.dims(), w.dims(), b.map(Value::dims))
+        }
+        if !self.has_kernel(&inputs) {
+            return self.candle(&inputs, |t| expressions::conv2d(&t[0], &t[1], t.get(2), geometry, activation));
+        }
+        let simd = Simd::current();
+        let sizes = convolution::Sizes { n, h, w: width, input, kh, kw, output, stride, padding };
+        let relu = activation.is_relu();
+        let y = {
+            let bias = b.map(|b| Floats::of(b.tensor())).transpose()?;
+            let (x, w) = (Floats::of(x.tensor())?, Floats::of(w.tensor())?);
+            convolution::forward(simd, sizes, &x, &w, bias.as_deref(), relu)
+        };
+        let y = tensor(y, (n, sizes.out_h(), sizes.out_w(), output))?;
+        if !self.records(&inputs) {
+            return Ok(self.constant(y));
+        }
+        let (x, w, b, result) = (x.clone(), w.clone(), b.cloned(), relu.then(|| y.clone()));
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = dy.contiguous()?;
+            let wanted =
+                convolution::Wanted { input: x.needs_gradient(), bias: b.as_ref().is_some_and(Value::needs_gradient) };
+            let found = {
+                let result = result.as_ref().map(Floats::of).transpose()?;
+                let (x, w, dy) = (Floats::of(x.tensor())?, Floats::of(w.tensor())?, Floats::of(&dy)?);
+                convolution::backward(simd, sizes, &x, &w, result.as_deref(), &dy, wanted)
+            };
+            if let (Some(b), Some(gradient)) = (&b, found.bias) {
+                gradients.give_floats(b, || Ok(gradient))?;
+            }
+            gradients.give_floats(&w, || Ok(found.weights))?;
+            match found.input {
+                Some(gradient) => gradients.give_floats(&x, || Ok(gradient)),
+                None => Ok(()),
+            }
+        }))
     }
 
     /// Batch norm over all but the last dimension, then the activation; `gamma` and `beta` are `[channels]`.
@@ -116,26 +185,60 @@ impl Graph {
         activation: Activation,
     ) -> Result<Value> {
         let channels = gamma.tensor().elem_count();
-        let dims = x.dims().to_vec();
-        let statistics = self.statistics;
-        if let Statistics::Batch { update: true } = statistics {
-            let flat = x.tensor().reshape(((), channels))?;
-            let mean = flat.mean_keepdim(0)?;
-            let variance = flat.broadcast_sub(&mean)?.sqr()?.mean(0)?;
-            running.update(&mean.squeeze(0)?, &variance, flat.dim(0)?)?;
+        if x.dims().last() != Some(&channels) || x.tensor().elem_count() == 0 || beta.dims() != [channels] {
+            bail!("batch norm of {:?} with gamma {:?} and beta {:?}", x.dims(), gamma.dims(), beta.dims())
         }
-        let (mean, variance) = (running.mean.as_detached_tensor(), running.variance.as_detached_tensor());
-        self.candle(&[x, gamma, beta], |t| {
-            let flat = t[0].reshape(((), channels))?;
-            let normal = match statistics {
-                Statistics::Batch { .. } => standardise(&flat, 0, epsilon)?,
-                Statistics::Running => {
-                    flat.broadcast_sub(&mean)?.broadcast_div(&(&variance + epsilon)?.sqrt()?)?
-                }
+        let inputs = [x, gamma, beta];
+        let count = x.tensor().elem_count() / channels;
+        let statistics = self.statistics;
+        if !self.has_kernel(&inputs) {
+            let dims = x.dims().to_vec();
+            if let Statistics::Batch { update: true } = statistics {
+                let flat = x.tensor().reshape(((), channels))?;
+                let mean = flat.mean_keepdim(0)?;
+                let variance = flat.broadcast_sub(&mean)?.sqr()?.mean(0)?;
+                running.update(&mean.squeeze(0)?, &variance, count)?;
+            }
+            let (mean, variance) = (running.mean.as_detached_tensor(), running.variance.as_detached_tensor());
+            return self.candle(&inputs, |t| {
+                let flat = t[0].reshape(((), channels))?;
+                let normal = match statistics {
+                    Statistics::Batch { .. } => expressions::standardise(&flat, 0, epsilon)?,
+                    Statistics::Running => flat.broadcast_sub(&mean)?.broadcast_div(&(&variance + epsilon)?.sqrt()?)?,
+                };
+                let y = normal.broadcast_mul(&t[1])?.broadcast_add(&t[2])?;
+                expressions::activate(y.reshape(dims.as_slice())?, activation)
+            });
+        }
+        let (simd, relu) = (Simd::current(), activation.is_relu());
+        let batch = statistics != Statistics::Running;
+        let (y, affine) = {
+            let floats = Floats::of(x.tensor())?;
+            let (mean, variance) = if batch {
+                norm::moments(simd, &floats, channels)
+            } else {
+                (running.mean.to_vec1::<f32>()?, running.variance.to_vec1::<f32>()?)
             };
-            let y = normal.broadcast_mul(&t[1])?.broadcast_add(&t[2])?;
-            activation.apply(y.reshape(dims.as_slice())?)
-        })
+            if let Statistics::Batch { update: true } = statistics {
+                running.update(&tensor(mean.clone(), channels)?, &tensor(variance.clone(), channels)?, count)?;
+            }
+            let (gamma, beta) = (Floats::of(gamma.tensor())?, Floats::of(beta.tensor())?);
+            let affine = norm::Affine::new(mean, &variance, &gamma, &beta, epsilon);
+            (norm::apply(simd, &floats, &affine, relu), affine)
+        };
+        let y = tensor(y, x.dims())?;
+        if !self.records(&inputs) {
+            return Ok(self.constant(y));
+        }
+        let (x, gamma, beta) = (x.clone(), gamma.clone(), beta.clone());
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = dy.contiguous()?;
+            let found = {
+                let (x_floats, dy) = (Floats::of(x.tensor())?, Floats::of(&dy)?);
+                norm::batch_backward(simd, &x_floats, &dy, &affine, relu, batch, x.needs_gradient())
+            };
+            give_norm(gradients, found, &x, &gamma, &beta)
+        }))
     }
 
     /// Layer norm over the last dimension; `gamma` and `beta` have its size.
@@ -147,49 +250,216 @@ impl Graph {
         epsilon: f64,
         activation: Activation,
     ) -> Result<Value> {
-        self.candle(&[x, gamma, beta], |t| {
-            let normal = standardise(&t[0], t[0].rank() - 1, epsilon)?;
-            activation.apply(normal.broadcast_mul(&t[1])?.broadcast_add(&t[2])?)
+        let c = gamma.tensor().elem_count();
+        let grouping = norm::Grouping { pixels: 1, c, width: c };
+        self.group(x, gamma, beta, epsilon, activation, grouping, |t| {
+            expressions::layer_norm(&t[0], &t[1], &t[2], epsilon, activation)
         })
+    }
+
+    /// Group norm: `x` `[n, h, w, c]`, normalised within each sample over all pixels and `c / groups` neighbouring
+    /// channels; `gamma` and `beta` are `[c]`.
+    pub fn group_norm(
+        &mut self,
+        x: &Value,
+        gamma: &Value,
+        beta: &Value,
+        groups: usize,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Result<Value> {
+        let (_, h, w, c) = x.tensor().dims4()?;
+        if groups == 0 || !c.is_multiple_of(groups) {
+            bail!("{c} channels cannot be split in {groups} groups")
+        }
+        let grouping = norm::Grouping { pixels: h * w, c, width: c / groups };
+        self.group(x, gamma, beta, epsilon, activation, grouping, |t| {
+            expressions::group_norm(&t[0], &t[1], &t[2], groups, epsilon, activation)
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn group(
+        &mut self,
+        x: &Value,
+        gamma: &Value,
+        beta: &Value,
+        epsilon: f64,
+        activation: Activation,
+        grouping: norm::Grouping,
+        expression: impl Fn(&[Tensor]) -> Result<Tensor>,
+    ) -> Result<Value> {
+        let inputs = [x, gamma, beta];
+        let c = grouping.c;
+        if x.dims().last() != Some(&c) || gamma.dims() != [c] || beta.dims() != [c] {
+            bail!("norm of {:?} with gamma {:?} and beta {:?}", x.dims(), gamma.dims(), beta.dims())
+        }
+        if !self.has_kernel(&inputs) {
+            return self.candle(&inputs, expression);
+        }
+        let (simd, relu) = (Simd::current(), activation.is_relu());
+        let (y, statistics) = {
+            let (x, gamma, beta) = (Floats::of(x.tensor())?, Floats::of(gamma.tensor())?, Floats::of(beta.tensor())?);
+            norm::group_forward(simd, grouping, &x, &gamma, &beta, epsilon, relu)
+        };
+        let y = tensor(y, x.dims())?;
+        if !self.records(&inputs) {
+            return Ok(self.constant(y));
+        }
+        let (x, gamma, beta, result) = (x.clone(), gamma.clone(), beta.clone(), relu.then(|| y.clone()));
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = dy.contiguous()?;
+            let found = {
+                let result = result.as_ref().map(Floats::of).transpose()?;
+                let (x, gamma, dy) = (Floats::of(x.tensor())?, Floats::of(gamma.tensor())?, Floats::of(&dy)?);
+                norm::group_backward(simd, grouping, &x, &gamma, &statistics, result.as_deref(), &dy)
+            };
+            give_norm(gradients, found, &x, &gamma, &beta)
+        }))
     }
 
     /// Largest value of each window: `[n, h, w, c]` to `[n, h', w', c]`. The first of equal maxima takes the gradient.
     pub fn max_pool2d(&mut self, x: &Value, pool: Pool2d) -> Result<Value> {
-        self.candle(&[x], |t| {
-            let windows = windows(&t[0], pool, f64::NEG_INFINITY)?;
-            let first = windows.detach().argmax_keepdim(0)?;
-            windows.gather(&first, 0)?.squeeze(0)
-        })
+        self.pool(x, pool, true)
     }
 
     /// Mean of each window: `[n, h, w, c]` to `[n, h', w', c]`.
     pub fn avg_pool2d(&mut self, x: &Value, pool: Pool2d) -> Result<Value> {
-        self.candle(&[x], |t| windows(&t[0], pool, 0.)?.mean(0))
+        self.pool(x, pool, false)
+    }
+
+    fn pool(&mut self, x: &Value, pool: Pool2d, max: bool) -> Result<Value> {
+        let (n, h, w, c) = x.tensor().dims4()?;
+        let Pool2d { size, stride, padding } = pool;
+        if size == 0 || stride == 0 || 2 * padding > size || size > h + 2 * padding || size > w + 2 * padding {
+            bail!("{pool:?} of {:?}", x.dims())
+        }
+        if !self.has_kernel(&[x]) || x.tensor().elem_count() == 0 {
+            return self.candle(&[x], |t| match max {
+                true => expressions::max_pool2d(&t[0], pool),
+                false => expressions::avg_pool2d(&t[0], pool),
+            });
+        }
+        let (simd, sizes) = (Simd::current(), pool::Sizes { h, w, c, pool });
+        let forward = if max { pool::max_forward } else { pool::avg_forward };
+        let y = forward(simd, sizes, &Floats::of(x.tensor())?);
+        let y = tensor(y, (n, sizes.out_h(), sizes.out_w(), c))?;
+        self.unary(x, y, move |x, dy| match max {
+            true => pool::max_backward(simd, sizes, x, dy),
+            false => pool::avg_backward(simd, sizes, dy),
+        })
+    }
+
+    /// Puts the result of an op with one input on the tape; `backward` takes the input and the gradient of the result.
+    fn unary(
+        &mut self,
+        x: &Value,
+        y: Tensor,
+        backward: impl FnOnce(&[f32], &[f32]) -> Vec<f32> + 'static,
+    ) -> Result<Value> {
+        if !self.records(&[x]) {
+            return Ok(self.constant(y));
+        }
+        let x = x.clone();
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = dy.contiguous()?;
+            gradients.give_floats(&x, || Ok(backward(&Floats::of(x.tensor())?, &Floats::of(&dy)?)))
+        }))
     }
 
     /// Mean over height and width: `[n, h, w, c]` to `[n, c]`.
     pub fn global_avg_pool(&mut self, x: &Value) -> Result<Value> {
-        self.candle(&[x], |t| t[0].mean(2)?.mean(1))
+        let (n, h, w, c) = x.tensor().dims4()?;
+        if !self.has_kernel(&[x]) || x.tensor().elem_count() == 0 {
+            return self.candle(&[x], |t| t[0].mean(2)?.mean(1));
+        }
+        let simd = Simd::current();
+        let y = tensor(elementwise::mean_over_pixels(simd, &Floats::of(x.tensor())?, n, c), (n, c))?;
+        self.unary(x, y, move |_, dy| elementwise::spread_over_pixels(simd, dy, h * w, c))
     }
 
     /// `activation(x)`.
     pub fn activate(&mut self, x: &Value, activation: Activation) -> Result<Value> {
-        self.candle(&[x], |t| activation.apply(t[0].clone()))
+        if activation == Activation::Identity {
+            return Ok(x.clone());
+        }
+        if !self.has_kernel(&[x]) {
+            return self.candle(&[x], |t| expressions::activate(t[0].clone(), activation));
+        }
+        let simd = Simd::current();
+        let y = tensor(elementwise::map(simd, &Floats::of(x.tensor())?, elementwise::relu), x.dims())?;
+        // The input tells where the ReLU was shut as well as the result does.
+        self.unary(x, y, move |x, dy| elementwise::zip(simd, x, dy, elementwise::relu_gradient))
     }
 
     /// `activation(a + b)`, of equal shape.
     pub fn add(&mut self, a: &Value, b: &Value, activation: Activation) -> Result<Value> {
-        self.candle(&[a, b], |t| activation.apply((&t[0] + &t[1])?))
+        if a.dims() != b.dims() {
+            bail!("cannot add {:?} and {:?}", a.dims(), b.dims())
+        }
+        if !self.has_kernel(&[a, b]) {
+            return self.candle(&[a, b], |t| expressions::activate((&t[0] + &t[1])?, activation));
+        }
+        let simd = Simd::current();
+        let relu = activation.is_relu();
+        let y = {
+            let (a, b) = (Floats::of(a.tensor())?, Floats::of(b.tensor())?);
+            if relu {
+                elementwise::zip(simd, &a, &b, |a, b| elementwise::relu(a + b))
+            } else {
+                elementwise::zip(simd, &a, &b, |a, b| a + b)
+            }
+        };
+        let y = tensor(y, a.dims())?;
+        if !self.records(&[a, b]) {
+            return Ok(self.constant(y));
+        }
+        let (a, b, result) = (a.clone(), b.clone(), relu.then(|| y.clone()));
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = match result {
+                Some(y) => relu_gradient(simd, &y, dy)?,
+                None => dy.contiguous()?,
+            };
+            gradients.give(&a, || Ok(dy.clone()))?;
+            gradients.give(&b, || Ok(dy))
+        }))
     }
 
     /// All but the first dimension as one: `[n, h, w, c]` to `[n, h w c]`.
     pub fn flatten(&mut self, x: &Value) -> Result<Value> {
-        self.candle(&[x], |t| t[0].flatten_from(1))
+        let y = x.tensor().flatten_from(1)?;
+        if !self.records(&[x]) {
+            return Ok(self.constant(y));
+        }
+        let x = x.clone();
+        Ok(self.push(y, move |dy, gradients| gradients.give(&x, || dy.reshape(x.dims()))))
     }
 
     /// Channels of `a` followed by those of `b`.
     pub fn concat(&mut self, a: &Value, b: &Value) -> Result<Value> {
-        self.candle(&[a, b], |t| Tensor::cat(&[&t[0], &t[1]], D::Minus1))
+        let (Some((a_c, a_rest)), Some((b_c, b_rest))) = (a.dims().split_last(), b.dims().split_last()) else {
+            bail!("cannot join scalars")
+        };
+        if a_rest != b_rest {
+            bail!("cannot join {:?} and {:?}", a.dims(), b.dims())
+        }
+        if !self.has_kernel(&[a, b]) {
+            return self.candle(&[a, b], |t| expressions::concat(&t[0], &t[1]));
+        }
+        let (a_c, b_c) = (*a_c, *b_c);
+        let dims: Vec<usize> = a_rest.iter().copied().chain([a_c + b_c]).collect();
+        let y = elementwise::join(&Floats::of(a.tensor())?, &Floats::of(b.tensor())?, a_c, b_c);
+        let y = tensor(y, dims)?;
+        if !self.records(&[a, b]) {
+            return Ok(self.constant(y));
+        }
+        let (a, b) = (a.clone(), b.clone());
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = dy.contiguous()?;
+            let dy = Floats::of(&dy)?;
+            gradients.give_floats(&a, || Ok(elementwise::cut(&dy, a_c + b_c, 0, a_c)))?;
+            gradients.give_floats(&b, || Ok(elementwise::cut(&dy, a_c + b_c, a_c, b_c)))
+        }))
     }
 
     /// Sets each element to zero with probability `p` and scales the others by `1 / (1 - p)`. The identity unless the
@@ -199,40 +469,34 @@ impl Graph {
         let keep = 1. / (1. - p);
         let mask: Vec<f32> =
             (0..x.tensor().elem_count()).map(|_| if stream.random::<f32>() < p { 0. } else { keep }).collect();
-        let mask = Tensor::from_vec(mask, x.dims(), x.tensor().device())?;
-        self.candle(&[x], |t| &t[0] * &mask)
+        if !self.has_kernel(&[x]) {
+            let mask = Tensor::from_vec(mask, x.dims(), x.tensor().device())?.to_dtype(x.tensor().dtype())?;
+            return self.candle(&[x], |t| &t[0] * &mask);
+        }
+        let simd = Simd::current();
+        let y = tensor(elementwise::zip(simd, &Floats::of(x.tensor())?, &mask, |x, m| x * m), x.dims())?;
+        self.unary(x, y, move |_, dy| elementwise::zip(simd, dy, &mask, |dy, m| dy * m))
     }
 }
 
-/// `(x - mean) / sqrt(variance + epsilon)` along a dimension, with the biased variance.
-fn standardise(x: &Tensor, dim: usize, epsilon: f64) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(dim)?)?;
-    let variance = centred.sqr()?.mean_keepdim(dim)?;
-    centred.broadcast_div(&(variance + epsilon)?.sqrt()?)
+/// The gradient below a ReLU with result `y`.
+fn relu_gradient(simd: Simd, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let dy = dy.contiguous()?;
+    let gradient = elementwise::zip(simd, &Floats::of(y)?, &Floats::of(&dy)?, elementwise::relu_gradient);
+    tensor(gradient, y.dims())
 }
 
-/// The elements of each window stacked along a new first dimension: `[size * size, n, h', w', c]`.
-fn windows(x: &Tensor, pool: Pool2d, border: f64) -> Result<Tensor> {
-    let Pool2d { size, stride, padding } = pool;
-    let (mut x, (_, h, w, _)) = (x.clone(), x.dims4()?);
-    if padding > 0 {
-        for dim in [1, 2] {
-            let mut dims = x.dims().to_vec();
-            dims[dim] = padding;
-            let edge = Tensor::full(border as f32, dims, x.device())?.to_dtype(x.dtype())?;
-            x = Tensor::cat(&[&edge, &x, &edge], dim)?;
-        }
+fn give_norm(
+    gradients: &mut NodeGradients,
+    found: norm::BatchGradients,
+    x: &Value,
+    gamma: &Value,
+    beta: &Value,
+) -> Result<()> {
+    gradients.give_floats(gamma, || Ok(found.gamma))?;
+    gradients.give_floats(beta, || Ok(found.beta))?;
+    match found.input {
+        Some(gradient) => gradients.give_floats(x, || Ok(gradient)),
+        None => Ok(()),
     }
-    let out = |n: usize| (n + 2 * padding - size) / stride + 1;
-    let places = |first: usize, n: usize| {
-        Tensor::from_vec((0..n).map(|i| (first + i * stride) as u32).collect::<Vec<_>>(), n, x.device())
-    };
-    let mut parts = Vec::with_capacity(size * size);
-    for dy in 0..size {
-        let rows = x.index_select(&places(dy, out(h))?, 1)?;
-        for dx in 0..size {
-            parts.push(rows.index_select(&places(dx, out(w))?, 2)?);
-        }
-    }
-    Tensor::stack(&parts, 0)?.i(..)
 }

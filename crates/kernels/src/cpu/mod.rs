@@ -1,0 +1,12 @@
+//! Kernels over f32 slices for the CPU.
+
+pub(crate) mod convolution;
+pub(crate) mod elementwise;
+pub(crate) mod linear;
+pub(crate) mod memory;
+pub(crate) mod multiply;
+pub(crate) mod norm;
+pub(crate) mod pool;
+pub(crate) mod simd;
+pub(crate) mod softmax;
+pub(crate) mod threads;

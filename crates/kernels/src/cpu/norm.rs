@@ -1,0 +1,636 @@
+//! Batch, layer and group norm with their gradients, each followed by an optional ReLU.
+//!
+//! Sums over a batch are taken of differences from a shift near the mean, so that a mean far from zero does not cancel
+//! them away; in f32 over a few thousand elements, and over those in f64.
+
+use std::mem::MaybeUninit;
+
+use pulp::{MemMask, Simd as Vectors, WithSimd};
+
+use super::{
+    elementwise::{relu, relu_gradient},
+    memory::{Shared, written},
+    simd::{self, Simd, multiply_add},
+    threads,
+};
+
+/// Elements of one task.
+const CHUNK: usize = 1 << 13;
+
+/// Number of parts that `rows` of `c` elements are handled in.
+fn parts(rows: usize, c: usize) -> usize {
+    (rows * c).div_ceil(CHUNK).min(rows)
+}
+
+/// The columns from `at` on, some vectors wide, of which a loop over rows keeps constants and sums in registers.
+struct Columns<S: Vectors> {
+    simd: S,
+    at: usize,
+    mask: MemMask<S::m32s>,
+}
+
+impl<S: Vectors> Columns<S> {
+    /// `V` whole vectors, or one that is masked (`RAGGED`, then `V` is 1).
+    ///
+    /// # Safety
+    /// `data` must hold the columns from `at`.
+    #[inline(always)]
+    unsafe fn load<const V: usize, const RAGGED: bool>(&self, data: *const f32) -> [S::f32s; V] {
+        let mut out = [self.simd.splat_f32s(0.); V];
+        for (v, out) in out.iter_mut().enumerate() {
+            // SAFETY: as the caller promises; masked lanes are not touched.
+            *out = unsafe {
+                if RAGGED {
+                    self.simd.mask_load_ptr_f32s(self.mask, data.add(self.at))
+                } else {
+                    data.add(self.at + v * S::F32_LANES).cast::<S::f32s>().read_unaligned()
+                }
+            };
+        }
+        out
+    }
+
+    /// # Safety
+    /// As for `load`.
+    #[inline(always)]
+    unsafe fn store<const V: usize, const RAGGED: bool>(&self, data: *mut f32, values: [S::f32s; V]) {
+        for (v, value) in values.into_iter().enumerate() {
+            // SAFETY: as the caller promises; masked lanes are not touched.
+            unsafe {
+                if RAGGED {
+                    self.simd.mask_store_ptr_f32s(self.mask, data.add(self.at), value)
+                } else {
+                    data.add(self.at + v * S::F32_LANES).cast::<S::f32s>().write_unaligned(value)
+                }
+            }
+        }
+    }
+}
+
+/// A loop over rows, for some columns.
+trait RowLoop {
+    /// # Safety
+    /// The slices must hold rows of as many columns as `stripes` was called with.
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, columns: &Columns<S>);
+}
+
+/// Runs a loop for all columns, a few vectors at a time.
+///
+/// # Safety
+/// The loop's slices must hold rows of `c` elements.
+#[inline(always)]
+unsafe fn stripes<S: Vectors>(simd: S, c: usize, body: &mut impl RowLoop) {
+    let lanes = S::F32_LANES;
+    let mut columns = Columns { simd, at: 0, mask: simd.mask_between_m32s(0, (c % lanes) as u32) };
+    // SAFETY: the columns from `at` on are below `c`.
+    unsafe {
+        while columns.at + 4 * lanes <= c {
+            body.columns::<S, 4, false>(&columns);
+            columns.at += 4 * lanes;
+        }
+        if columns.at + 2 * lanes <= c {
+            body.columns::<S, 2, false>(&columns);
+            columns.at += 2 * lanes;
+        }
+        if columns.at + lanes <= c {
+            body.columns::<S, 1, false>(&columns);
+            columns.at += lanes;
+        }
+        if columns.at < c {
+            body.columns::<S, 1, true>(&columns);
+        }
+    }
+}
+
+/// Sums of `d` and of `d²` over rows, `d = x - shift`.
+struct Moments<'a> {
+    x: &'a [f32],
+    shift: &'a [f32],
+    sums: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl WithSimd for Moments<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Vectors>(mut self, simd: S) {
+        let c = self.shift.len();
+        assert!(self.x.len().is_multiple_of(c) && self.sums.len() == c && self.squares.len() == c);
+        // SAFETY: checked above.
+        unsafe { stripes(simd, c, &mut self) }
+    }
+}
+
+impl RowLoop for Moments<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.shift.len());
+        // SAFETY: every slice holds whole rows.
+        unsafe {
+            let shift = at.load::<V, RAGGED>(self.shift.as_ptr());
+            // Two rows at a time hide the latency of the additions.
+            let mut sums = [[simd.splat_f32s(0.); V]; 2];
+            let mut squares = sums;
+            let pairs = self.x.chunks_exact(2 * c);
+            let odd = pairs.remainder();
+            for pair in pairs {
+                for r in 0..2 {
+                    let x = at.load::<V, RAGGED>(pair.as_ptr().add(r * c));
+                    for v in 0..V {
+                        let d = simd.sub_f32s(x[v], shift[v]);
+                        sums[r][v] = simd.add_f32s(sums[r][v], d);
+                        squares[r][v] = multiply_add(simd, d, d, squares[r][v]);
+                    }
+                }
+            }
+            if !odd.is_empty() {
+                let x = at.load::<V, RAGGED>(odd.as_ptr());
+                for v in 0..V {
+                    let d = simd.sub_f32s(x[v], shift[v]);
+                    sums[0][v] = simd.add_f32s(sums[0][v], d);
+                    squares[0][v] = multiply_add(simd, d, d, squares[0][v]);
+                }
+            }
+            for v in 0..V {
+                sums[0][v] = simd.add_f32s(sums[0][v], sums[1][v]);
+                squares[0][v] = simd.add_f32s(squares[0][v], squares[1][v]);
+            }
+            at.store::<V, RAGGED>(self.sums.as_mut_ptr(), sums[0]);
+            at.store::<V, RAGGED>(self.squares.as_mut_ptr(), squares[0]);
+        }
+    }
+}
+
+/// Mean and biased variance of each column of `[rows, c]`.
+pub(crate) fn moments(simd: Simd, x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
+    let rows = x.len() / c;
+    // The first row as the shift: some value of the column, so that what is summed is of the size of its spread.
+    let shift = &x[..c];
+    let parts = parts(rows, c);
+    let sums = threads::map(parts, |part| {
+        let rows = threads::part(part, parts, rows);
+        let mut sums = vec![0f32; 2 * c];
+        let (first, second) = sums.split_at_mut(c);
+        simd.run(Moments { x: &x[rows.start * c..rows.end * c], shift, sums: first, squares: second });
+        sums
+    });
+    let count = rows as f64;
+    let of = |j: usize| sums.iter().map(|s| f64::from(s[j])).sum::<f64>() / count;
+    (0..c)
+        .map(|j| {
+            let (mean, square) = (of(j), of(c + j));
+            let variance = square - mean * mean;
+            // Rounding may leave a small negative number; NaN must stay.
+            ((f64::from(shift[j]) + mean) as f32, if variance < 0. { 0. } else { variance as f32 })
+        })
+        .unzip()
+}
+
+/// What a norm does to each channel: `(x - mean) scale + beta`, `scale = gamma inverse`.
+#[derive(Clone, Debug)]
+pub(crate) struct Affine {
+    pub(crate) mean: Vec<f32>,
+    /// One over the standard deviation.
+    pub(crate) inverse: Vec<f32>,
+    pub(crate) scale: Vec<f32>,
+    pub(crate) beta: Vec<f32>,
+}
+
+impl Affine {
+    pub(crate) fn new(mean: Vec<f32>, variance: &[f32], gamma: &[f32], beta: &[f32], epsilon: f64) -> Self {
+        let inverse: Vec<f32> = variance.iter().map(|v| (1. / (f64::from(*v) + epsilon).sqrt()) as f32).collect();
+        let scale = gamma.iter().zip(&inverse).map(|(g, i)| g * i).collect();
+        Self { mean, inverse, scale, beta: beta.to_vec() }
+    }
+}
+
+/// `(x - mean) scale + beta`, the same operations in the same order in both directions: the backward pass decides from
+/// it where the ReLU was shut.
+#[inline(always)]
+fn normalise<S: Vectors>(simd: S, x: S::f32s, mean: S::f32s, scale: S::f32s, beta: S::f32s) -> S::f32s {
+    multiply_add(simd, simd.sub_f32s(x, mean), scale, beta)
+}
+
+struct Apply<'a> {
+    x: &'a [f32],
+    affine: &'a Affine,
+    relu: bool,
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Vectors>(mut self, simd: S) {
+        let c = self.affine.mean.len();
+        assert!(self.x.len().is_multiple_of(c) && self.x.len() == self.out.len());
+        // SAFETY: checked above; the four vectors of `Affine` have one length.
+        unsafe { stripes(simd, c, &mut self) }
+    }
+}
+
+impl RowLoop for Apply<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.affine.mean.len());
+        // SAFETY: every slice holds whole rows.
+        unsafe {
+            let mean = at.load::<V, RAGGED>(self.affine.mean.as_ptr());
+            let scale = at.load::<V, RAGGED>(self.affine.scale.as_ptr());
+            let beta = at.load::<V, RAGGED>(self.affine.beta.as_ptr());
+            for (x, out) in self.x.chunks_exact(c).zip(self.out.chunks_exact_mut(c)) {
+                let mut y = at.load::<V, RAGGED>(x.as_ptr());
+                for v in 0..V {
+                    y[v] = normalise(simd, y[v], mean[v], scale[v], beta[v]);
+                    if self.relu {
+                        y[v] = simd::relu(simd, y[v]);
+                    }
+                }
+                at.store::<V, RAGGED>(out.as_mut_ptr().cast(), y);
+            }
+        }
+    }
+}
+
+/// `activation((x - mean) scale + beta)`.
+pub(crate) fn apply(simd: Simd, x: &[f32], affine: &Affine, relu: bool) -> Vec<f32> {
+    let c = affine.mean.len();
+    let rows = x.len() / c;
+    let parts = parts(rows, c);
+    let fill = |out: Shared| {
+        threads::for_each(parts, |part| {
+            let rows = threads::part(part, parts, rows);
+            let range = rows.start * c..rows.end * c;
+            // SAFETY: the rows of the part, which no other part has.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.at(range.start).cast(), range.len()) };
+            simd.run(Apply { x: &x[range], affine, relu, out });
+        });
+    };
+    // SAFETY: the parts cover all rows, the stripes all columns.
+    unsafe { written(x.len(), |out| fill(Shared::new(out))) }
+}
+
+/// The gradient that passes the ReLU, if there was one and it was open.
+#[inline(always)]
+fn open<S: Vectors>(simd: S, relu: bool, y: S::f32s, dy: S::f32s) -> S::f32s {
+    if !relu {
+        return dy;
+    }
+    let zero = simd.splat_f32s(0.);
+    // Where the result is NaN the gradient passes, so that it shows.
+    simd.select_f32s(simd.less_than_or_equal_f32s(y, zero), zero, dy)
+}
+
+/// Sums over rows of `g` and of `g (x - mean)`, `g` the gradient that passes the ReLU.
+struct GradientSums<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    affine: &'a Affine,
+    relu: bool,
+    sums: &'a mut [f32],
+    products: &'a mut [f32],
+}
+
+impl WithSimd for GradientSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Vectors>(mut self, simd: S) {
+        let c = self.affine.mean.len();
+        assert!(self.x.len().is_multiple_of(c) && self.x.len() == self.dy.len());
+        assert!(self.sums.len() == c && self.products.len() == c);
+        // SAFETY: checked above; the four vectors of `Affine` have one length.
+        unsafe { stripes(simd, c, &mut self) }
+    }
+}
+
+impl RowLoop for GradientSums<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.affine.mean.len());
+        // SAFETY: every slice holds whole rows.
+        unsafe {
+            let mean = at.load::<V, RAGGED>(self.affine.mean.as_ptr());
+            let scale = at.load::<V, RAGGED>(self.affine.scale.as_ptr());
+            let beta = at.load::<V, RAGGED>(self.affine.beta.as_ptr());
+            let mut sums = [simd.splat_f32s(0.); V];
+            let mut products = sums;
+            for (x, dy) in self.x.chunks_exact(c).zip(self.dy.chunks_exact(c)) {
+                let x = at.load::<V, RAGGED>(x.as_ptr());
+                let dy = at.load::<V, RAGGED>(dy.as_ptr());
+                for v in 0..V {
+                    let g = open(simd, self.relu, normalise(simd, x[v], mean[v], scale[v], beta[v]), dy[v]);
+                    sums[v] = simd.add_f32s(sums[v], g);
+                    products[v] = multiply_add(simd, g, simd.sub_f32s(x[v], mean[v]), products[v]);
+                }
+            }
+            at.store::<V, RAGGED>(self.sums.as_mut_ptr(), sums);
+            at.store::<V, RAGGED>(self.products.as_mut_ptr(), products);
+        }
+    }
+}
+
+/// `scale g + slope (x - mean) + offset`.
+struct InputGradient<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    affine: &'a Affine,
+    relu: bool,
+    slope: &'a [f32],
+    offset: &'a [f32],
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl WithSimd for InputGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Vectors>(mut self, simd: S) {
+        let c = self.affine.mean.len();
+        assert!(self.x.len().is_multiple_of(c) && self.x.len() == self.dy.len() && self.x.len() == self.out.len());
+        assert!(self.slope.len() == c && self.offset.len() == c);
+        // SAFETY: checked above; the four vectors of `Affine` have one length.
+        unsafe { stripes(simd, c, &mut self) }
+    }
+}
+
+impl RowLoop for InputGradient<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.affine.mean.len());
+        // SAFETY: every slice holds whole rows.
+        unsafe {
+            let mean = at.load::<V, RAGGED>(self.affine.mean.as_ptr());
+            let scale = at.load::<V, RAGGED>(self.affine.scale.as_ptr());
+            let beta = at.load::<V, RAGGED>(self.affine.beta.as_ptr());
+            let slope = at.load::<V, RAGGED>(self.slope.as_ptr());
+            let offset = at.load::<V, RAGGED>(self.offset.as_ptr());
+            let rows = self.x.chunks_exact(c).zip(self.dy.chunks_exact(c)).zip(self.out.chunks_exact_mut(c));
+            for ((x, dy), out) in rows {
+                let x = at.load::<V, RAGGED>(x.as_ptr());
+                let mut dx = at.load::<V, RAGGED>(dy.as_ptr());
+                for v in 0..V {
+                    let g = open(simd, self.relu, normalise(simd, x[v], mean[v], scale[v], beta[v]), dx[v]);
+                    let d = simd.sub_f32s(x[v], mean[v]);
+                    dx[v] = multiply_add(simd, scale[v], g, multiply_add(simd, slope[v], d, offset[v]));
+                }
+                at.store::<V, RAGGED>(out.as_mut_ptr().cast(), dx);
+            }
+        }
+    }
+}
+
+/// Gradients of a batch norm.
+pub(crate) struct BatchGradients {
+    pub(crate) input: Option<Vec<f32>>,
+    pub(crate) gamma: Vec<f32>,
+    pub(crate) beta: Vec<f32>,
+}
+
+/// Gradients of [`apply`]; `through_statistics` if mean and deviation were those of `x`.
+pub(crate) fn batch_backward(
+    simd: Simd,
+    x: &[f32],
+    dy: &[f32],
+    affine: &Affine,
+    relu: bool,
+    through_statistics: bool,
+    input: bool,
+) -> BatchGradients {
+    let c = affine.mean.len();
+    let rows = x.len() / c;
+    let parts = parts(rows, c);
+    let ranges = |part: usize| {
+        let rows = threads::part(part, parts, rows);
+        rows.start * c..rows.end * c
+    };
+    let sums = threads::map(parts, |part| {
+        let range = ranges(part);
+        let mut sums = vec![0f32; 2 * c];
+        let (first, second) = sums.split_at_mut(c);
+        let (x, dy) = (&x[range.clone()], &dy[range]);
+        simd.run(GradientSums { x, dy, affine, relu, sums: first, products: second });
+        sums
+    });
+    let sum = |j: usize| sums.iter().map(|s| f64::from(s[j])).sum::<f64>();
+    let beta: Vec<f64> = (0..c).map(sum).collect();
+    let gamma: Vec<f64> = (0..c).map(|j| sum(c + j) * f64::from(affine.inverse[j])).collect();
+    let dx = input.then(|| {
+        let count = if through_statistics { rows as f64 } else { f64::INFINITY };
+        let term = |j: usize, of: &[f64]| f64::from(affine.scale[j]) * of[j] / count;
+        let slope: Vec<f32> = (0..c).map(|j| (-term(j, &gamma) * f64::from(affine.inverse[j])) as f32).collect();
+        let offset: Vec<f32> = (0..c).map(|j| -term(j, &beta) as f32).collect();
+        let fill = |out: Shared| {
+            threads::for_each(parts, |part| {
+                let range = ranges(part);
+                // SAFETY: the rows of the part, which no other part has.
+                let out = unsafe { std::slice::from_raw_parts_mut(out.at(range.start).cast(), range.len()) };
+                let (x, dy) = (&x[range.clone()], &dy[range]);
+                simd.run(InputGradient { x, dy, affine, relu, slope: &slope, offset: &offset, out });
+            });
+        };
+        // SAFETY: the parts cover all rows, the stripes all columns.
+        unsafe { written(x.len(), |out| fill(Shared::new(out))) }
+    });
+    let narrow = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
+    BatchGradients { input: dx, gamma: narrow(gamma), beta: narrow(beta) }
+}
+
+/// Layer norm and group norm: what is normalised together is, within one sample, a group of neighbouring channels over
+/// all pixels. Layer norm over the last dimension has one pixel and one group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grouping {
+    /// Pixels of a sample.
+    pub(crate) pixels: usize,
+    /// Channels.
+    pub(crate) c: usize,
+    /// Channels of a group.
+    pub(crate) width: usize,
+}
+
+impl Grouping {
+    fn groups(&self) -> usize {
+        self.c / self.width
+    }
+
+    fn sample(&self) -> usize {
+        self.pixels * self.c
+    }
+
+    /// The group's channels of each pixel of a sample.
+    #[inline(always)]
+    fn pixels_of<'a>(&self, sample: &'a [f32], group: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let Self { c, width, .. } = *self;
+        sample.chunks_exact(c).map(move |pixel| &pixel[group * width..(group + 1) * width])
+    }
+}
+
+/// Sum of up to a few thousand elements in sixteen strands, which the compiler makes vectors of.
+#[inline(always)]
+fn strands(x: &[f32], f: impl Fn(usize, f32) -> f32) -> f64 {
+    let mut sums = [0f32; 16];
+    let chunks = x.chunks_exact(16);
+    let first = x.len() - chunks.remainder().len();
+    for (i, chunk) in chunks.enumerate() {
+        for (k, (sum, x)) in sums.iter_mut().zip(chunk).enumerate() {
+            *sum += f(i * 16 + k, *x);
+        }
+    }
+    for (k, (sum, x)) in sums.iter_mut().zip(&x[first..]).enumerate() {
+        *sum += f(first + k, *x);
+    }
+    sums.iter().map(|s| f64::from(*s)).sum()
+}
+
+/// Mean and one over the deviation of each group of each sample.
+pub(crate) struct GroupStatistics {
+    mean: Vec<f32>,
+    inverse: Vec<f32>,
+}
+
+/// Normalises each group of each sample, then `gamma`, `beta` and the activation.
+pub(crate) fn group_forward(
+    simd: Simd,
+    grouping: Grouping,
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f64,
+    relu_after: bool,
+) -> (Vec<f32>, GroupStatistics) {
+    let (size, groups, width) = (grouping.sample(), grouping.groups(), grouping.width);
+    let n = x.len() / size;
+    let count = (grouping.pixels * width) as f64;
+    let mut statistics = vec![0f32; 2 * n * groups];
+    let statistics_at = {
+        let places: Vec<Vec<(f32, f32)>> = threads::map(n, |i| {
+            let sample = &x[i * size..(i + 1) * size];
+            simd.run(
+                #[inline(always)]
+                || {
+                    (0..groups)
+                        .map(|group| {
+                            let pixels = || grouping.pixels_of(sample, group);
+                            let mean = pixels().map(|p| strands(p, |_, x| x)).sum::<f64>() / count;
+                            let shift = mean as f32;
+                            let square = pixels().map(|p| strands(p, |_, x| (x - shift) * (x - shift)));
+                            let variance = square.sum::<f64>() / count;
+                            (shift, (1. / (variance + epsilon).sqrt()) as f32)
+                        })
+                        .collect()
+                },
+            )
+        });
+        places
+    };
+    for (place, (mean, inverse)) in statistics_at.into_iter().flatten().enumerate() {
+        statistics[place] = mean;
+        statistics[n * groups + place] = inverse;
+    }
+    let inverse = statistics.split_off(n * groups);
+    let statistics = GroupStatistics { mean: statistics, inverse };
+    let fill = |out: Shared| {
+        threads::for_each(n, |i| {
+            // SAFETY: the sample's elements, which no other part has.
+            let out: &mut [MaybeUninit<f32>] = unsafe { std::slice::from_raw_parts_mut(out.at(i * size).cast(), size) };
+            simd.run(
+                #[inline(always)]
+                || {
+                    for (x, out) in x[i * size..]
+                        .chunks_exact(width)
+                        .zip(out.chunks_exact_mut(width))
+                        .enumerate()
+                        .map(|(k, (x, out))| ((k, x), out))
+                    {
+                        let (k, x) = x;
+                        let group = k % groups;
+                        let (mean, inverse) =
+                            (statistics.mean[i * groups + group], statistics.inverse[i * groups + group]);
+                        let channels = group * width..(group + 1) * width;
+                        let affine = gamma[channels.clone()].iter().zip(&beta[channels]);
+                        for ((out, x), (gamma, beta)) in out.iter_mut().zip(x).zip(affine) {
+                            let y = (x - mean) * inverse * gamma + beta;
+                            out.write(if relu_after { relu(y) } else { y });
+                        }
+                    }
+                },
+            );
+        });
+    };
+    // SAFETY: all samples are written, and all of each: the groups cover its channels.
+    let y = unsafe { written(x.len(), |out| fill(Shared::new(out))) };
+    (y, statistics)
+}
+
+/// Gradients of [`group_forward`]. `result` is the activation's result if that was a ReLU.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn group_backward(
+    simd: Simd,
+    grouping: Grouping,
+    x: &[f32],
+    gamma: &[f32],
+    statistics: &GroupStatistics,
+    result: Option<&[f32]>,
+    dy: &[f32],
+) -> BatchGradients {
+    let Grouping { c, width, .. } = grouping;
+    let (size, groups) = (grouping.sample(), grouping.groups());
+    let n = x.len() / size;
+    let count = (grouping.pixels * width) as f64;
+    // Samples whose parameter gradients are summed in f32 before they are in f64.
+    let parts = n.div_ceil(32);
+    let mut sums = vec![];
+    let mut fill = |out: Shared| {
+        sums = threads::map(parts, |part| {
+            let mut sums = vec![0f32; 2 * c];
+            let (gammas, betas) = sums.split_at_mut(c);
+            for i in threads::part(part, parts, n) {
+                let range = i * size..(i + 1) * size;
+                let (x, dy) = (&x[range.clone()], &dy[range.clone()]);
+                let y = result.map(|y| &y[range]);
+                // SAFETY: the sample's elements, which no other part has.
+                let out: &mut [MaybeUninit<f32>] =
+                    unsafe { std::slice::from_raw_parts_mut(out.at(i * size).cast(), size) };
+                simd.run(
+                    #[inline(always)]
+                    || {
+                        let passed = |k: usize, dy: f32| y.map_or(dy, |y| relu_gradient(y[k], dy));
+                        for group in 0..groups {
+                            let (mean, inverse) =
+                                (statistics.mean[i * groups + group], statistics.inverse[i * groups + group]);
+                            let gamma = &gamma[group * width..(group + 1) * width];
+                            // Sums of the gradient of the normalised values, and of its product with them.
+                            let (mut first, mut second) = (0f64, 0f64);
+                            for pixel in 0..grouping.pixels {
+                                let start = pixel * c + group * width;
+                                let (x, dy) = (&x[start..start + width], &dy[start..start + width]);
+                                first += strands(dy, |k, dy| passed(start + k, dy) * gamma[k]);
+                                second +=
+                                    strands(dy, |k, dy| passed(start + k, dy) * gamma[k] * ((x[k] - mean) * inverse));
+                            }
+                            let (first, second) = ((first / count) as f32, (second / count) as f32);
+                            for pixel in 0..grouping.pixels {
+                                let start = pixel * c + group * width;
+                                for k in 0..width {
+                                    let normal = (x[start + k] - mean) * inverse;
+                                    let g = passed(start + k, dy[start + k]);
+                                    gammas[group * width + k] += g * normal;
+                                    betas[group * width + k] += g;
+                                    out[start + k].write(inverse * (g * gamma[k] - first - normal * second));
+                                }
+                            }
+                        }
+                    },
+                );
+            }
+            sums
+        });
+    };
+    // SAFETY: all samples are written, and all of each: the groups cover its channels.
+    let dx = unsafe { written(x.len(), |out| fill(Shared::new(out))) };
+    let mut gamma = super::elementwise::total(&sums, 2 * c);
+    let beta = gamma.split_off(c);
+    BatchGradients { input: Some(dx), gamma, beta }
+}
