@@ -39,7 +39,8 @@ impl Tool {
         about: &'static str,
         run: impl Fn(A) -> Result<(), Box<dyn Error>> + 'static,
     ) -> Self {
-        let command = A::augment_args(clap::Command::new(name).about(about));
+        // Last, so that the doc comment of the struct does not replace it.
+        let command = A::augment_args(clap::Command::new(name)).about(about);
         Self { command, run: Box::new(move |matches| run(A::from_arg_matches(matches)?)) }
     }
 }
@@ -363,7 +364,7 @@ fn list<P: Paper>(paper: &P, arguments: &ListArguments) -> Result<(), Failure> {
 
 fn plain_table<const N: usize>(header: [&str; N]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal_width());
     table
 }
@@ -395,7 +396,12 @@ fn summary(report: &Report) -> String {
     ];
     let total: usize = counts.iter().map(|(count, _)| count).sum();
     let parts: Vec<String> = counts.iter().filter(|c| c.0 > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    format!("{total} cell{}: {}", if total == 1 { "" } else { "s" }, parts.join(", "))
+    format!("{}: {}", counted(total, "cell"), parts.join(", "))
+}
+
+/// `1 table`, `2 tables`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Tells of cells without a result; the same reason is told once.
@@ -412,7 +418,8 @@ fn conclude(report: &Report) -> Result<(), Failure> {
         }
     }
     for (reason, ids) in reasons {
-        let others = if ids.len() > 1 { format!(" and {} more cells", ids.len() - 1) } else { String::new() };
+        let others =
+            if ids.len() > 1 { format!(" and {}", counted(ids.len() - 1, "more cell")) } else { String::new() };
         lines.push(format!("failed: {}{others}: {reason}; the next run tries again", ids[0]));
     }
     for line in lines {
@@ -437,7 +444,7 @@ fn figures<P: Paper>(paper: &P, grid: &GridArguments) -> Result<(), Failure> {
         figure.save(&path.join(stem))?;
     }
     let (counts, place) = (results.counts(), folder.path().display());
-    print(&format!("{counts}; {} tables and {} figures in {place}", tables.len(), figures.len()))
+    print(&format!("{counts}; {} and {} in {place}", counted(tables.len(), "table"), counted(figures.len(), "figure")))
 }
 
 fn claims<P: Paper>(paper: &P, grid: &GridArguments, markdown: bool) -> Result<(), Failure> {

@@ -165,7 +165,10 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
 fn a_finished_cell_is_never_trained_again() {
     let trial = Trial::new();
     trial.run(&["run", "--profile", "smoke"]).expect(0, &["3 cells: 3 trained"]);
-    let summary = trial.cell("smoke", "step-0.1").join("summary.json");
+    // The first eight digits of the SHA-256 of
+    // {"config":{"epochs":40,"panic_at":null,"seed":0,"step_size":0.1},"paper":"step-size","protocol":1}
+    // as `sha256sum` gives them: they are part of every stored result and must never change.
+    let summary = trial.paper("smoke").join("cells/step-0.1-seed0-4542898f/summary.json");
     let before = fs::read(&summary).unwrap();
     trial.run(&["run", "--profile", "smoke", "--seeds", "2"]).expect(0, &["6 cells: 3 trained, 3 done before"]);
     assert_eq!(fs::read(&summary).unwrap(), before);
@@ -204,7 +207,9 @@ fn divergence_and_panic_spare_the_other_cells() {
     let claims = trial.run(&[&["claims"], &place[..]].concat());
     claims.expect(0, &["3 of 5 cells finished, 1 diverged, 1 failed", "SS2", "2 claims: 2 supported"]);
     // The default is run, figures and claims: all of it happens, and the status tells of the cells without a result.
-    trial.run(&["--profile", "standard", "--seeds", "1"]).expect(1, &["1 tables", "2 claims: 2 supported"]);
+    trial
+        .run(&["--profile", "standard", "--seeds", "1"])
+        .expect(1, &["1 table and 0 figures", "2 claims: 2 supported"]);
 }
 
 /// A trial of one cell that was killed with a checkpoint, and what that cell should give.
@@ -390,7 +395,7 @@ fn what_a_user_reads() {
     listed.expect(0, &["small", "Does it settle below 1?", "3 distinct cells, 0 done; about 0.6 s left on one core"]);
     // Without a subcommand: everything, at the profile named.
     let all = Ended::of(trial.command(&["--profile", "smoke"]).output().unwrap());
-    let all = all.expect(0, &["3 cells: 3 trained", "1 tables and 0 figures", "SUPPORTED", "NOT TESTED AT"]);
+    let all = all.expect(0, &["3 cells: 3 trained", "1 table and 0 figures", "SUPPORTED", "NOT TESTED AT"]);
     assert!(all.stdout.lines().all(|line| line.chars().count() <= 100), "{}", all.stdout);
     assert!(all.stderr.contains("[3/3] step-"), "{}", all.stderr);
     trial.run(&["list", "--profile", "smoke", "--only", "Small"]).expect(0, &["step-0.1-seed0-", "done"]);

@@ -356,7 +356,7 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> CellError {
     move |source| CellError::Io { path: path.to_path_buf(), source }
 }
 
-/// `loss 0.123  accuracy 0.98`: the first column of each name.
+/// `loss 0.123, accuracy 0.980`: the first column of each name.
 fn shown_columns(header: &[u8], record: &[u8]) -> String {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(header.chain(record));
     let lines: Vec<csv::StringRecord> = reader.records().filter_map(Result::ok).collect();
@@ -364,9 +364,9 @@ fn shown_columns(header: &[u8], record: &[u8]) -> String {
     let shown = ["loss", "accuracy"].iter().filter_map(|wanted| {
         let column = names.iter().position(|n| n.ends_with(wanted))?;
         let value: f64 = values.get(column)?.parse().ok()?;
-        Some(format!("{wanted} {value:.3}"))
+        Some(format!("{wanted} {}", crate::results::short(value)))
     });
-    shown.collect::<Vec<_>>().join("  ")
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// A CSV file that grows by whole rows, and what has been written to it so far.

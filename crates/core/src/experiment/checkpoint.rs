@@ -67,11 +67,14 @@ impl Header {
     }
 }
 
-/// Header and payload; none if there is no checkpoint.
+/// Header and payload, or why they cannot be trusted.
+pub(super) type Checked = Result<(Header, Vec<u8>), String>;
+
+/// The checkpoint of a cell; none if there is none.
 ///
 /// # Errors
-/// The outer one is the disk's, the inner one says why the checkpoint cannot be trusted.
-pub(super) fn read(path: &Path, cell: &str) -> io::Result<Option<Result<(Header, Vec<u8>), String>>> {
+/// The disk's.
+pub(super) fn read(path: &Path, cell: &str) -> io::Result<Option<Checked>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(parse(bytes, cell))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -79,7 +82,7 @@ pub(super) fn read(path: &Path, cell: &str) -> io::Result<Option<Result<(Header,
     }
 }
 
-fn parse(mut bytes: Vec<u8>, cell: &str) -> Result<(Header, Vec<u8>), String> {
+fn parse(mut bytes: Vec<u8>, cell: &str) -> Checked {
     let end = bytes.iter().position(|&b| b == b'\n').ok_or("its header is incomplete")?;
     let header: Header =
         serde_json::from_slice(&bytes[..end]).map_err(|e| format!("its header cannot be read ({e})"))?;

@@ -122,8 +122,7 @@ impl Progress {
             state.running.insert(id.into(), (Running { expected, from: 0.0, done: 0.0, elapsed: 0.0 }, Instant::now()));
         }
         let bar = self.bars.as_ref().map(|(bars, _)| {
-            let bar =
-                bars.add(ProgressBar::no_length().with_style(style("  {bar:20.dim} {pos:>4}/{len:4} {wide_msg}")));
+            let bar = bars.add(ProgressBar::no_length().with_style(style("  {wide_msg}")));
             bar.set_message(id.to_string());
             bar
         });
@@ -174,6 +173,7 @@ impl CellProgress {
     pub fn expect(&mut self, rows: u64) {
         self.expected_rows = rows;
         if let Some(bar) = &self.bar {
+            bar.set_style(style("  {bar:20.dim} {pos:>4}/{len:4} {wide_msg}"));
             bar.set_length(rows);
         }
     }
@@ -222,17 +222,17 @@ impl CellProgress {
         let line = {
             let mut state = self.grid.state();
             state.done += 1;
-            let mut took = String::new();
+            let mut details = vec![];
             if let Some((cell, since)) = state.running.remove(&self.id) {
                 let seconds = since.elapsed().as_secs_f64();
                 state.finished.0 += cell.expected * (1.0 - cell.from);
                 state.finished.1 += seconds;
-                took = format!(" in {}", duration(seconds));
+                details.push(duration(seconds));
             }
-            let shown = if self.last.is_empty() { String::new() } else { format!("  {}", self.last) };
-            let eta = Some(state.eta()).filter(|e| !e.is_empty()).map_or(String::new(), |e| format!(", {e}"));
+            details.extend([self.last.clone(), state.eta()]);
+            details.retain(|text| !text.is_empty());
             let width = state.total.to_string().len();
-            format!("[{:>width$}/{}] {} {outcome}{took}{shown}{eta}", state.done, state.total, self.id)
+            format!("[{:>width$}/{}] {} {outcome} ({})", state.done, state.total, self.id, details.join(", "))
         };
         match &self.bar {
             Some(bar) => {

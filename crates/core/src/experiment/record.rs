@@ -165,7 +165,7 @@ pub(crate) fn read_record<P: Paper>(
     }
 }
 
-fn parse_record<P: Paper>(paper: &P, id: &str, bytes: &[u8]) -> Result<RecordOf<P>, String> {
+pub(super) fn parse_record<P: Paper>(paper: &P, id: &str, bytes: &[u8]) -> Result<RecordOf<P>, String> {
     let record: RecordOf<P> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     if record.cell != id || cell_id(paper, &record.config) != id {
         return Err(format!("it belongs to another cell, {}", record.cell));

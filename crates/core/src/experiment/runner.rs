@@ -17,7 +17,7 @@ use candle_core::Device;
 use super::cell::{CellError, CellRun, Shared, Spent};
 use super::folder::{Folder, remove_if_there, replace_file};
 use super::progress::{CellProgress, Progress};
-use super::record::{ConfigFile, Record, RecordOf, Status, cell_id, read_record, seed_of};
+use super::record::{ConfigFile, Record, RecordOf, Status, cell_id, parse_record, read_record, seed_of};
 use super::{Experiment, Paper, device_name, io_error_text};
 
 /// With what cells are trained. None of it may change a result.
@@ -342,7 +342,7 @@ impl<P: Paper> Worker<'_, P> {
         let path = folder.join("summary.json");
         let bytes = serde_json::to_vec_pretty(record).map_err(|e| e.to_string()).and_then(|mut bytes| {
             // JSON has no NaN: better noticed now than when the figures are drawn.
-            serde_json::from_slice::<RecordOf<P>>(&bytes).map_err(|e| format!("{e} (a NaN where JSON has none?)"))?;
+            parse_record(self.paper, &record.cell, &bytes).map_err(|e| format!("{e} (a NaN, which JSON has not?)"))?;
             bytes.push(b'\n');
             Ok(bytes)
         });
@@ -383,7 +383,7 @@ fn silence_panics_of_cells() {
             if std::thread::current().name() == Some(CELL_THREAD) {
                 let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
                 PANIC_PLACE.set(place);
-                if std::env::var_os("RUST_BACKTRACE").is_none() {
+                if std::env::var("RUST_BACKTRACE").map_or(true, |value| value == "0") {
                     return;
                 }
             }
@@ -396,4 +396,159 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let message = panic.downcast_ref::<&str>().map(|s| s.to_string());
     let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
     format!("panicked{}: {}", PANIC_PLACE.take(), one_line(&message))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::chart::Figure;
+    use crate::experiment::Profile;
+    use crate::results::{self, Claim, Results, Table};
+
+    /// A paper that does what its config says, for what a healthy one does not show.
+    struct Odd;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    enum Oddity {
+        NanInSummary,
+        OtherColumns,
+        ReservedName,
+        ResumesLate,
+        TwoKindsOfTable,
+        NoStruct,
+        /// Two tables, a checkpoint after three rows, and an end after five the first time.
+        Steps,
+    }
+
+    #[derive(Serialize)]
+    struct Row {
+        step: u32,
+    }
+
+    #[derive(Serialize)]
+    struct Other {
+        loss: f64,
+    }
+
+    impl Paper for Odd {
+        type Config = Oddity;
+        type Summary = f64;
+
+        fn id(&self) -> &'static str {
+            "odd"
+        }
+        fn title(&self) -> &'static str {
+            "Odd"
+        }
+        fn protocol(&self) -> u32 {
+            1
+        }
+        fn grid(&self, _: Profile, _: Option<usize>) -> Vec<Experiment<Oddity>> {
+            vec![]
+        }
+        fn cell_name(&self, config: &Oddity) -> String {
+            format!("{config:?}/é")
+        }
+        fn expected_seconds(&self, _: &Oddity) -> f64 {
+            1.0
+        }
+        fn train(&self, config: &Oddity, run: &mut CellRun) -> Result<f64, CellError> {
+            match config {
+                Oddity::NanInSummary => return Ok(f64::NAN),
+                Oddity::OtherColumns => {
+                    run.append("steps", &Row { step: 0 })?;
+                    run.append("steps", &Other { loss: 0.5 })?;
+                }
+                Oddity::ReservedName => run.append("timing", &Row { step: 0 })?,
+                Oddity::ResumesLate => {
+                    run.epoch(&Row { step: 0 })?;
+                    run.resume()?;
+                }
+                Oddity::TwoKindsOfTable => {
+                    run.append("steps", &Row { step: 0 })?;
+                    run.table("steps", &[Row { step: 0 }])?;
+                }
+                Oddity::NoStruct => run.epoch(&(1, 2))?,
+                Oddity::Steps => {
+                    let saved = run.resume()?;
+                    let first = saved.as_ref().map_or(0, |bytes| u32::from(bytes[0]));
+                    for step in first..6 {
+                        run.append("steps", &Row { step })?;
+                        run.epoch(&Row { step })?;
+                        if step == 2 {
+                            run.save_checkpoint(&[3])?;
+                        }
+                        if step == 4 && saved.is_none() {
+                            return Err(CellError::other("stopped"));
+                        }
+                    }
+                }
+            }
+            Ok(1.0)
+        }
+        fn tables(&self, _: &Results<Self>) -> Result<Vec<Table>, results::Error> {
+            Ok(vec![])
+        }
+        fn figures(&self, _: &Results<Self>) -> Result<Vec<(String, Figure)>, results::Error> {
+            Ok(vec![])
+        }
+        fn claims(&self, _: &Results<Self>) -> Result<Vec<Claim>, results::Error> {
+            Ok(vec![])
+        }
+    }
+
+    fn options() -> Options {
+        let one = NonZeroUsize::MIN;
+        Options { workers: one, threads: one, device: Device::Cpu, data: None, checkpoint_every: Duration::MAX }
+    }
+
+    #[test]
+    fn misuse_fails_the_cell_and_says_how() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = Folder::new(results.path(), Profile::Smoke, "odd");
+        let cases = [
+            (Oddity::NanInSummary, "its summary cannot be stored"),
+            (Oddity::OtherColumns, "steps.csv: this row has other columns than the first"),
+            (Oddity::ReservedName, "`timing` cannot be the name of a cell's table"),
+            (Oddity::ResumesLate, "resume() was called after the first row"),
+            (Oddity::TwoKindsOfTable, "steps.csv is written row by row"),
+            (Oddity::NoStruct, "epochs.csv: a row must be a struct with named fields"),
+        ];
+        for (config, reason) in cases {
+            let cell = train_cell(&Odd, &config, &folder, &options()).unwrap();
+            assert!(cell.id.starts_with(&format!("{config:?}---")), "{}", cell.id);
+            let [(_, found)] = &cell.report.failed[..] else { panic!("{:?}", cell.report) };
+            assert!(found.contains(reason), "{found}");
+            // It is recorded as failed, so that readers count it.
+            let record = read_record(&Odd, &cell.id, &cell.folder).unwrap().unwrap().unwrap();
+            assert_eq!((record.status, record.reason.as_ref()), (Status::Failed, Some(found)));
+        }
+    }
+
+    #[test]
+    fn every_growing_table_is_cut_back_and_every_build_is_named() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = Folder::new(results.path(), Profile::Smoke, "odd");
+        let cell = train_cell(&Odd, &Oddity::Steps, &folder, &options()).unwrap();
+        assert_eq!(cell.report.failed[0].1, "stopped");
+        let read = |name: &str| fs::read_to_string(cell.folder.join(name)).unwrap();
+        assert_eq!(read("steps.csv"), "step\n0\n1\n2\n3\n4\n");
+
+        // The checkpoint was another build's.
+        let path = cell.folder.join("checkpoint");
+        let this = crate::experiment::provenance::code_version();
+        let other = read("checkpoint").replace(&format!("[\"{this}\"]"), "[\"earlier\"]");
+        fs::write(&path, other).unwrap();
+        let again = train_cell(&Odd, &Oddity::Steps, &folder, &options()).unwrap();
+        assert_eq!(again.report, Report { trained: 1, ..Report::default() });
+        for name in ["steps.csv", "epochs.csv"] {
+            assert_eq!(read(name), "step\n0\n1\n2\n3\n4\n5\n");
+        }
+        assert_eq!(read("timing.csv").lines().count(), 7);
+        assert!(!path.exists());
+        let record = read_record(&Odd, &cell.id, &cell.folder).unwrap().unwrap().unwrap();
+        assert_eq!(record.code_version, format!("earlier, then {this}"));
+    }
 }

@@ -18,6 +18,7 @@ pub use claim::{Claim, Verdict, claims_csv, claims_markdown, claims_text};
 pub use reported::{Reported, ReportedNumber};
 pub use table::{Counts, Table};
 
+pub(crate) use claim::short;
 pub(crate) use table::csv_bytes;
 
 use crate::experiment::{Folder, Paper, Profile, Status, cell_id, io_error_text, read_record};
