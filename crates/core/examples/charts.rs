@@ -6,7 +6,16 @@ use retrial_core::chart::{Axis, Bins, Color, Dash, Error, Figure, Image, Layer, 
 
 fn main() -> Result<(), Error> {
     let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("target/charts"), PathBuf::from);
-    let gallery = [
+    for (name, figure) in figures() {
+        figure.save(&folder.join(name))?;
+        println!("{}", folder.join(name).with_extension("png").display());
+    }
+    Ok(())
+}
+
+/// Every figure, with the name of its file.
+pub fn figures() -> Vec<(&'static str, Figure)> {
+    vec![
         ("small-multiples", small_multiples()),
         ("residuals", residuals()),
         ("curves", curves()),
@@ -23,12 +32,7 @@ fn main() -> Result<(), Error> {
         ("categories", categories()),
         ("extremes", extremes()),
         ("long-texts", long_texts()),
-    ];
-    for (name, figure) in gallery {
-        figure.save(&folder.join(name))?;
-        println!("{}", folder.join(name).with_extension("png").display());
-    }
-    Ok(())
+    ]
 }
 
 /// Something that looks like noise between -1 and 1, the same on every run.

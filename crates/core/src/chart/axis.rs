@@ -282,7 +282,7 @@ impl Scale {
             };
         };
         let least = ((last - first) as usize / target + 1) as i32;
-        let step = [1, 2, 3, 5, 10, 20, 30, 50].into_iter().find(|step| *step >= least).unwrap_or(least);
+        let step = [1, 2, 3, 5, 10, 20, 30, 50, 100].into_iter().find(|step| *step >= least).unwrap_or(least);
         // Multiples of the step, so that one (the zeroth power) is among them.
         let exponents: Vec<i32> = (first..=last).filter(|e| e.rem_euclid(step) == 0).collect();
         let plain = exponents.iter().all(|e| (-3..=4).contains(e));

@@ -142,7 +142,7 @@ impl Labels {
                 room >= (TICK.width(&pair[0].label) + TICK.width(&pair[1].label)) / 2.0 + 9.0
             })
         };
-        let ticks = axis.place_ticks(scale, ((length / 48.0) as usize).clamp(2, 8), fits);
+        let ticks = axis.place_ticks(scale, ((length / 40.0) as usize).clamp(2, 8), fits);
         let slot = length / ticks.marks.len().max(1) as f64 - 6.0;
         let words = |tick: &Tick| tick.label.split_whitespace().map(|w| TICK.width(w)).fold(0.0, f64::max);
         let upright = axis.is_categorical() && ticks.marks.iter().any(|tick| words(tick) > slot);
@@ -156,7 +156,7 @@ impl Labels {
     }
 
     fn y(axis: &Axis, scale: &Scale, length: f64, most_width: f64) -> Self {
-        let ticks = axis.place_ticks(scale, ((length / 30.0) as usize).clamp(2, 6), |_| true);
+        let ticks = axis.place_ticks(scale, ((length / 28.0) as usize).clamp(2, 6), |_| true);
         let lines = ticks
             .marks
             .iter()

@@ -238,6 +238,9 @@ fn draw_bars(canvas: &mut Canvas, frame: &Frame, layers: &[Layer], layer: &Layer
         if along_x { (frame.x_at(along), frame.y_at(across)) } else { (frame.x_at(across), frame.y_at(along)) }
     };
     let floor = Frame::bound(along, 0.0, 0.0);
+    if 0.0 < floor && floor < 1.0 {
+        canvas.path(&[at(0.0, floor), at(1.0, floor)], Stroke::solid(Color::AXIS, 1.0));
+    }
     for point in points {
         let middle = point.x + shift;
         let sides = (across.place(middle - 0.46 * width), across.place(middle + 0.46 * width));
