@@ -97,9 +97,7 @@ impl Setting {
     /// Exact for any learner. Symmetric noise: A = ε/(c − 1) + m(1 − cε/(c − 1)), and `flip_target` is not used.
     pub fn noisy_accuracy(&self, noise_ratio: f64, true_class: f64, flip_target: f64) -> f64 {
         match self.noise {
-            NoiseKind::Symmetric => {
-                noise_ratio / (self.classes as f64 - 1.0) + true_class * self.signal(noise_ratio)
-            }
+            NoiseKind::Symmetric => noise_ratio / (self.classes as f64 - 1.0) + true_class * self.signal(noise_ratio),
             NoiseKind::Pair => true_class * (1.0 - noise_ratio) + flip_target * noise_ratio,
         }
     }

@@ -428,7 +428,8 @@ mod tests {
             }
         }
         let n = 20;
-        let query: Vec<f32> = (0..classes).flat_map(|c| (0..n).map(move |i| 100.0 * c as f32 + i as f32 / 20.0)).collect();
+        let query: Vec<f32> =
+            (0..classes).flat_map(|c| (0..n).map(move |i| 100.0 * c as f32 + i as f32 / 20.0)).collect();
         let found = Neighbours::find(&vectors(values, 1), &vectors(query, 1), 100).unwrap();
         // Neighbours of neighbouring queries overlap little at this density: 40,000 points, 200 queries.
         let mut agreement = [0.0; 2];
@@ -438,7 +439,9 @@ mod tests {
             for query in 0..(classes as usize * n) {
                 for nearest in found.of(query).chunks_exact(k) {
                     let part = Neighbours { indices: nearest.to_vec(), k, points: given.len() };
-                    right += f64::from(u8::from(part.vote(&given, classes as usize, k).unwrap()[0] == truth[nearest[0] as usize]));
+                    right += f64::from(u8::from(
+                        part.vote(&given, classes as usize, k).unwrap()[0] == truth[nearest[0] as usize],
+                    ));
                     votes += 1.0;
                 }
             }
