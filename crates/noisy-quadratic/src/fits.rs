@@ -22,7 +22,7 @@ pub use least_squares::{Fit, Fitter};
 pub use matrix::{MatrixDistance, MatrixTest, matrix_test};
 pub use verdict::{Outcome, Verdict, verdict};
 
-use crate::laws::{Law, NoiseKind, Scale, Setting};
+use crate::laws::{Law, Noise, Scale, Setting};
 
 /// A bend of m within this of 0, averaged over levels, is no bend that matters.
 pub const MARGIN: f64 = 0.02;
@@ -474,7 +474,7 @@ pub fn analyse(curves: &PairedCurves, draws: usize, seed: Seed) -> Result<Statis
         (0..curves.levels.len()).partition(|&l| setting.counts(curves.levels[l]));
     if counted.len() < FEWEST_LEVELS {
         let blind = setting.blind_level();
-        let highest = if setting.noise == NoiseKind::Pair { 1.0 } else { blind - 0.1 };
+        let highest = if setting.noise == Noise::Pair { 1.0 } else { blind - 0.1 };
         return Err(Error::Levels { counted: counted.len(), highest, blind });
     }
     let all: Vec<usize> = (0..seeds).collect();
@@ -502,7 +502,7 @@ pub fn analyse(curves: &PairedCurves, draws: usize, seed: Seed) -> Result<Statis
             }
         })
         .collect();
-    let pair = (setting.noise == NoiseKind::Pair).then(|| {
+    let pair = (setting.noise == Noise::Pair).then(|| {
         let at = |l: usize| Some((mean(&curves.clean, l)?, mean(&curves.noisy, l)?));
         let mut pair = PairStatistics { asymmetry: Vec::new(), exponents: Vec::new(), lead: Vec::new() };
         for (l, &x) in curves.levels.iter().enumerate() {
@@ -530,6 +530,14 @@ pub fn analyse(curves: &PairedCurves, draws: usize, seed: Seed) -> Result<Statis
         pair,
         uncounted,
     })
+}
+
+/// A linear functional of the curves: of each seed, its mean with a 95 % interval, and the tests that need several seeds.
+struct Functional {
+    per_seed: Vec<f64>,
+    mean: Interval,
+    t: Option<TTest>,
+    equivalence: Option<Tost>,
 }
 
 /// One curve on its way through the steps.
@@ -566,16 +574,16 @@ impl<'a> Analysis<'a> {
                 }
                 // A from predictions and transition matrix: what varies is which class each prediction is.
                 match (setting.noise, &clean_mean) {
-                    (NoiseKind::Symmetric, _) => {
+                    (Noise::Symmetric, _) => {
                         let m = setting.clean_from_noisy(x, mean[l]).unwrap_or(mean[l]).clamp(0.0, 1.0);
                         setting.signal(x).powi(2) * binomial(m)
                     }
-                    (NoiseKind::Pair, Some(clean)) => {
+                    (Noise::Pair, Some(clean)) => {
                         let (d, s) = (clean[l], setting.flip_target_from(x, clean[l], mean[l]).unwrap_or(0.0));
                         let square = d * (1.0 - x).powi(2) + s * x * x;
                         (square - mean[l] * mean[l]).max(least * (1.0 - 2.0 * x).powi(2)).max(1e-9)
                     }
-                    (NoiseKind::Pair, None) => binomial(mean[l]),
+                    (Noise::Pair, None) => binomial(mean[l]),
                 }
             })
             .collect();
@@ -691,16 +699,16 @@ impl<'a> Analysis<'a> {
             // The scaled law through the noise-free accuracy a is affine in a.
             let at = |a0: f64| {
                 let law = Law::Scaled.with(self.setting, &[a0]);
-                let straight_in_m = self.scale == Scale::Clean || self.setting.noise == NoiseKind::Symmetric;
+                let straight_in_m = self.scale == Scale::Clean || self.setting.noise == Noise::Symmetric;
                 if straight_in_m { law.clean(x).expect("stated for m") } else { law.noisy(x) }
             };
             let mut weight = share;
-            if self.scale == Scale::Clean && self.setting.noise == NoiseKind::Pair && x > 0.5 {
+            if self.scale == Scale::Clean && self.setting.noise == Noise::Pair && x > 0.5 {
                 weight = -share;
             }
             constant -= weight * at(0.0);
             weights[zero] -= weight * (at(1.0) - at(0.0));
-            if self.scale == Scale::Noisy && self.setting.noise == NoiseKind::Symmetric {
+            if self.scale == Scale::Noisy && self.setting.noise == Noise::Symmetric {
                 let signal = self.setting.signal(x);
                 weights[l] += weight / signal;
                 constant -= weight * x / (self.setting.classes as f64 - 1.0) / signal;
@@ -711,23 +719,21 @@ impl<'a> Analysis<'a> {
         Some((weights, constant))
     }
 
-    /// A linear functional of the curve with its tests: over seeds or, with one, from the standard errors.
-    fn functional(
-        &self,
-        weights: &[f64],
-        constant: f64,
-    ) -> Result<(Vec<f64>, Interval, Option<TTest>, Option<Tost>), Error> {
+    /// The sum over levels of a weight times the accuracy there, plus a constant; with one seed the interval rests on the
+    /// standard errors.
+    fn functional(&self, weights: &[f64], constant: f64) -> Result<Functional, Error> {
         let per_seed: Vec<f64> = self.curves.iter().map(|y| stats::contrast(y, weights) + constant).collect();
         if per_seed.len() > 1 {
-            let interval = stats::mean_t_interval(&per_seed, 0.95)?;
+            let mean = stats::mean_t_interval(&per_seed, 0.95)?;
             let t = stats::t_test(&per_seed, 0.0, Alternative::TwoSided)?;
-            let tost = stats::tost(&per_seed, -MARGIN, MARGIN)?;
-            return Ok((per_seed, interval, Some(t), Some(tost)));
+            let equivalence = stats::tost(&per_seed, -MARGIN, MARGIN)?;
+            return Ok(Functional { per_seed, mean, t: Some(t), equivalence: Some(equivalence) });
         }
         let estimate = per_seed[0];
         let se = weights.iter().zip(&self.variances).map(|(w, v)| w * w * v).sum::<f64>().sqrt();
         let half = self.quantile(0.975) * se;
-        Ok((per_seed, Interval { estimate, low: estimate - half, high: estimate + half, level: 0.95 }, None, None))
+        let mean = Interval { estimate, low: estimate - half, high: estimate + half, level: 0.95 };
+        Ok(Functional { per_seed, mean, t: None, equivalence: None })
     }
 
     /// Quantile of an error in standard errors, with one seed.
@@ -740,7 +746,7 @@ impl<'a> Analysis<'a> {
 
     fn straightness(&self, seed: Seed) -> Result<Option<Straightness>, Error> {
         let Some((weights, constant)) = self.bend_weights() else { return Ok(None) };
-        let (per_seed, bend, t, equivalence) = self.functional(&weights, constant)?;
+        let Functional { per_seed, mean: bend, t, equivalence } = self.functional(&weights, constant)?;
         let sign_flip = (per_seed.len() > 1)
             .then(|| {
                 let mut stream = seed.stream("fits/sign-flip");
@@ -761,7 +767,7 @@ impl<'a> Analysis<'a> {
 
     fn contrasts(&self) -> Result<Vec<Contrast>, Error> {
         // A of pair noise is a parabola for a memoriser; everything else is looked at where it is a line.
-        let curved = self.scale == Scale::Noisy && self.setting.noise == NoiseKind::Pair;
+        let curved = self.scale == Scale::Noisy && self.setting.noise == Noise::Pair;
         let degrees = if curved { 3..=4 } else { 2..=3 };
         let levels = self.levels.len();
         let highest = (*degrees.end()).min(levels - 1);
@@ -774,7 +780,8 @@ impl<'a> Analysis<'a> {
             // As weights of the accuracies themselves.
             let straightened_unit = self.straightened(&vec![1.0; levels]);
             let weights: Vec<f64> = (0..levels).map(|l| polynomial[l] * (straightened_unit[l] - shift[l])).collect();
-            let (_, size, t, equivalence) = self.functional(&weights, stats::contrast(&shift, &polynomial))?;
+            let Functional { mean: size, t, equivalence, .. } =
+                self.functional(&weights, stats::contrast(&shift, &polynomial))?;
             contrasts.push(Contrast { degree, size, t, equivalence });
         }
         Ok(contrasts)
@@ -864,16 +871,16 @@ impl<'a> Analysis<'a> {
         let own = Some(root(&errors));
         let signals = self.levels.iter().map(|&x| self.setting.signal(x));
         match (self.scale, self.setting.noise) {
-            (Scale::Clean, NoiseKind::Symmetric) => {
+            (Scale::Clean, Noise::Symmetric) => {
                 let moved: Vec<f64> = errors.iter().zip(signals).map(|(e, signal)| e * signal).collect();
                 (own, Some(root(&moved)))
             }
-            (Scale::Noisy, NoiseKind::Symmetric) => {
+            (Scale::Noisy, Noise::Symmetric) => {
                 let moved: Vec<f64> = errors.iter().zip(signals).map(|(e, signal)| e / signal).collect();
                 (Some(root(&moved)), own)
             }
-            (Scale::Clean, NoiseKind::Pair) => (own, None),
-            (Scale::Noisy, NoiseKind::Pair) => (None, own),
+            (Scale::Clean, Noise::Pair) => (own, None),
+            (Scale::Noisy, Noise::Pair) => (None, own),
         }
     }
 
@@ -1004,7 +1011,7 @@ impl<'a> Analysis<'a> {
         let loo = |row: &[f64], law: usize| row[LEADING + laws.len() + law];
         let least = |row: &[f64], law: usize, of: &dyn Fn(&[f64], usize) -> f64| {
             let own = of(row, law);
-            own.is_finite() && (0..laws.len()).all(|other| !(of(row, other) < own))
+            own.is_finite() && (0..laws.len()).all(|other| of(row, other).is_nan() || own <= of(row, other))
         };
         let wins: Vec<(f64, f64)> = (0..laws.len())
             .map(|law| (sample.share(|row| least(row, law, &aicc)), sample.share(|row| least(row, law, &loo))))

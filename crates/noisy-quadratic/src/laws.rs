@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// How labels are spoilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum NoiseKind {
+pub enum Noise {
     /// A wrong label is any of the other c − 1 classes, equally likely.
     Symmetric,
     /// A wrong label is always the next class: i → i + 1 mod c.
@@ -36,25 +36,25 @@ pub struct Setting {
     /// c, at least 2.
     pub classes: usize,
     /// What a wrong label looks like.
-    pub noise: NoiseKind,
+    pub noise: Noise,
 }
 
 impl Setting {
     /// Symmetric noise over `classes` classes.
     pub fn symmetric(classes: usize) -> Self {
-        Setting { classes, noise: NoiseKind::Symmetric }
+        Setting { classes, noise: Noise::Symmetric }
     }
 
     /// Pair noise over `classes` classes.
     pub fn pair(classes: usize) -> Self {
-        Setting { classes, noise: NoiseKind::Pair }
+        Setting { classes, noise: Noise::Pair }
     }
 
     /// Number of classes that a wrong label can name.
     pub fn rivals(&self) -> f64 {
         match self.noise {
-            NoiseKind::Symmetric => self.classes as f64 - 1.0,
-            NoiseKind::Pair => 1.0,
+            Noise::Symmetric => self.classes as f64 - 1.0,
+            Noise::Pair => 1.0,
         }
     }
 
@@ -74,8 +74,8 @@ impl Setting {
     pub fn counts(&self, noise_ratio: f64) -> bool {
         let below = self.blind_level() - noise_ratio;
         match self.noise {
-            NoiseKind::Symmetric => below >= 0.1 - 1e-9,
-            NoiseKind::Pair => below.abs() >= 0.1 - 1e-9,
+            Noise::Symmetric => below >= 0.1 - 1e-9,
+            Noise::Pair => below.abs() >= 0.1 - 1e-9,
         }
     }
 
@@ -97,15 +97,15 @@ impl Setting {
     /// Exact for any learner. Symmetric noise: A = ε/(c − 1) + m(1 − cε/(c − 1)), and `flip_target` is not used.
     pub fn noisy_accuracy(&self, noise_ratio: f64, true_class: f64, flip_target: f64) -> f64 {
         match self.noise {
-            NoiseKind::Symmetric => noise_ratio / (self.classes as f64 - 1.0) + true_class * self.signal(noise_ratio),
-            NoiseKind::Pair => true_class * (1.0 - noise_ratio) + flip_target * noise_ratio,
+            Noise::Symmetric => noise_ratio / (self.classes as f64 - 1.0) + true_class * self.signal(noise_ratio),
+            Noise::Pair => true_class * (1.0 - noise_ratio) + flip_target * noise_ratio,
         }
     }
 
     /// m from A for symmetric noise. `None` for pair noise (A alone does not tell) and at ε*.
     pub fn clean_from_noisy(&self, noise_ratio: f64, noisy: f64) -> Option<f64> {
         let signal = self.signal(noise_ratio);
-        if self.noise == NoiseKind::Pair || signal.abs() < 1e-9 {
+        if self.noise == Noise::Pair || signal.abs() < 1e-9 {
             return None;
         }
         Some((noisy - noise_ratio / (self.classes as f64 - 1.0)) / signal)
@@ -113,7 +113,7 @@ impl Setting {
 
     /// How often pair noise's flip target is predicted, from m and A. `None` for symmetric noise and at ε = 0.
     pub fn flip_target_from(&self, noise_ratio: f64, clean: f64, noisy: f64) -> Option<f64> {
-        (self.noise == NoiseKind::Pair && noise_ratio > 0.0)
+        (self.noise == Noise::Pair && noise_ratio > 0.0)
             .then(|| (noisy - clean * (1.0 - noise_ratio)) / noise_ratio)
     }
 
@@ -132,7 +132,7 @@ impl Setting {
     /// predicted: ln(d/s) / ln((1 − ε)/ε). `None` at ε = 0, ½, 1 and where d or s is not positive.
     pub fn pair_exponent(&self, noise_ratio: f64, true_class: f64, flip_target: f64) -> Option<f64> {
         let odds = ((1.0 - noise_ratio) / noise_ratio).ln();
-        let usable = self.noise == NoiseKind::Pair && odds.is_finite() && odds.abs() > 1e-9;
+        let usable = self.noise == Noise::Pair && odds.is_finite() && odds.abs() > 1e-9;
         (usable && true_class > 0.0 && flip_target > 0.0).then(|| (true_class / flip_target).ln() / odds)
     }
 }
@@ -182,8 +182,8 @@ impl Plurality {
 /// t ties leave the true class 1/(1 + t) of the wins.
 fn wins(setting: Setting, own: usize, most: usize) -> Vec<f64> {
     let rivals = match setting.noise {
-        NoiseKind::Symmetric => setting.classes - 1,
-        NoiseKind::Pair => 1,
+        Noise::Symmetric => setting.classes - 1,
+        Noise::Pair => 1,
     };
     let mut share = vec![1.0; own + 1];
     for n in 1..=own {
@@ -320,7 +320,7 @@ impl Law {
     /// Whether the law says anything about a curve: always, but for laws of A under pair noise, from which m does not
     /// follow.
     pub fn speaks_of(self, setting: Setting, scale: Scale) -> bool {
-        scale == Scale::Noisy || self.stated_for() == Scale::Clean || setting.noise == NoiseKind::Symmetric
+        scale == Scale::Noisy || self.stated_for() == Scale::Clean || setting.noise == Noise::Symmetric
     }
 
     /// The law with its parameters filled in. Panics where their number is wrong.
@@ -367,11 +367,11 @@ impl Curve {
             (Scale::Clean, Scale::Noisy) => {
                 let (d, d_gradient) = self.stated_clean(noise_ratio);
                 match noise {
-                    NoiseKind::Symmetric => {
+                    Noise::Symmetric => {
                         let signal = self.setting.signal(noise_ratio);
                         Some((self.setting.noisy_accuracy(noise_ratio, d, 0.0), d_gradient.map(|g| g * signal)))
                     }
-                    NoiseKind::Pair => {
+                    Noise::Pair => {
                         let (s, s_gradient) = self.stated_clean(1.0 - noise_ratio);
                         let mut gradient = [0.0; MAX_PARAMETERS];
                         for (i, g) in gradient.iter_mut().enumerate() {
@@ -401,10 +401,10 @@ impl Curve {
             Law::Affine => (a + b * x, [1.0, x, 0.0, 0.0]),
             Law::Bent => (a + b * x + c * x * x, [1.0, x, x * x, 0.0]),
             Law::Robust => match self.setting.noise {
-                NoiseKind::Symmetric => (a, [1.0, 0.0, 0.0, 0.0]),
+                Noise::Symmetric => (a, [1.0, 0.0, 0.0, 0.0]),
                 // Beyond one half the flip target is the majority.
-                NoiseKind::Pair if (x - 0.5).abs() < 1e-9 => leaked(0.5),
-                NoiseKind::Pair => leaked(if x < 0.5 { 1.0 } else { 0.0 }),
+                Noise::Pair if (x - 0.5).abs() < 1e-9 => leaked(0.5),
+                Noise::Pair => leaked(if x < 0.5 { 1.0 } else { 0.0 }),
             },
             Law::Sharpened => {
                 let q = self.setting.sharpened(x, b);
@@ -541,8 +541,8 @@ mod tests {
     use super::published::*;
     use super::*;
 
-    const TEN: Setting = Setting { classes: 10, noise: NoiseKind::Symmetric };
-    const TEN_PAIR: Setting = Setting { classes: 10, noise: NoiseKind::Pair };
+    const TEN: Setting = Setting { classes: 10, noise: Noise::Symmetric };
+    const TEN_PAIR: Setting = Setting { classes: 10, noise: Noise::Pair };
 
     fn example(law: Law) -> Vec<f64> {
         match law {

@@ -256,10 +256,8 @@ impl Fitter {
             for (a, (low, high)) in (first_bound..).zip(bounds(self.law)) {
                 if (theta[a] <= *low && slope[a] < 0.0) || (theta[a] >= *high && slope[a] > 0.0) {
                     slope[a] = 0.0;
-                    for b in 0..count {
-                        gram[a][b] = 0.0;
-                        gram[b][a] = 0.0;
-                    }
+                    gram[a] = [0.0; MAX_PARAMETERS];
+                    gram.iter_mut().for_each(|row| row[a] = 0.0);
                 }
             }
             let before = chi2;
@@ -349,7 +347,7 @@ fn dot(a: &Parameters, b: &Parameters) -> f64 {
 fn invert(matrix: &[Parameters; MAX_PARAMETERS], n: usize) -> Option<[Parameters; MAX_PARAMETERS]> {
     let mut scale = [0.0; MAX_PARAMETERS];
     for i in 0..n {
-        if !(matrix[i][i] > 0.0) {
+        if matrix[i][i].is_nan() || matrix[i][i] <= 0.0 {
             return None;
         }
         scale[i] = matrix[i][i].sqrt();
@@ -365,7 +363,7 @@ fn invert(matrix: &[Parameters; MAX_PARAMETERS], n: usize) -> Option<[Parameters
     }
     for i in 0..n {
         let pivot = left[i][i];
-        if !(pivot > 1e-13) {
+        if pivot.is_nan() || pivot <= 1e-13 {
             return None;
         }
         for j in 0..n {

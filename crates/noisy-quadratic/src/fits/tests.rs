@@ -5,8 +5,8 @@ use retrial_core::stats::{Bounds, fit_curve, least_squares, polynomial_design, r
 use super::*;
 use crate::laws::published::*;
 
-const TEN: Setting = Setting { classes: 10, noise: NoiseKind::Symmetric };
-const TEN_PAIR: Setting = Setting { classes: 10, noise: NoiseKind::Pair };
+const TEN: Setting = Setting { classes: 10, noise: Noise::Symmetric };
+const TEN_PAIR: Setting = Setting { classes: 10, noise: Noise::Pair };
 
 fn normal(stream: &mut impl Rng) -> f64 {
     StandardNormal.sample(stream)
@@ -36,8 +36,8 @@ fn simulate(
         };
         let m: Vec<f64> = levels.iter().map(|&x| draw(curve.clean(x).unwrap_or(0.0))).collect();
         let a = match setting.noise {
-            NoiseKind::Symmetric => levels.iter().zip(&m).map(|(&x, &m)| setting.noisy_accuracy(x, m, 0.0)).collect(),
-            NoiseKind::Pair => {
+            Noise::Symmetric => levels.iter().zip(&m).map(|(&x, &m)| setting.noisy_accuracy(x, m, 0.0)).collect(),
+            Noise::Pair => {
                 let s: Vec<f64> = levels.iter().map(|&x| draw(curve.clean(1.0 - x).unwrap_or(0.0))).collect();
                 (0..levels.len()).map(|l| setting.noisy_accuracy(levels[l], m[l], s[l])).collect()
             }

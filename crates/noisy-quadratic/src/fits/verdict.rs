@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CurveStatistics, DECISIVE, LevelMean, MARGIN, Statistics};
-use crate::laws::{Law, NoiseKind, Scale};
+use crate::laws::{Law, Noise, Scale};
 
 /// What is said of the claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ fn literal_gap(s: &Statistics) -> f64 {
     let gap = |mean: &LevelMean| {
         let expected = law.at(curve.scale, mean.level).expect("stated for both").0;
         let signal = match (curve.scale, s.setting.noise) {
-            (Scale::Clean, NoiseKind::Symmetric) => s.setting.signal(mean.level),
+            (Scale::Clean, Noise::Symmetric) => s.setting.signal(mean.level),
             _ => 1.0,
         };
         ((mean.mean - expected) * signal).abs()
@@ -198,10 +198,10 @@ fn both_curves(outcome: Outcome, s: &Statistics) -> String {
     let bend = bend_in_words(curve);
     let clean = match (measured_clean, s.setting.noise) {
         (true, _) => format!("Accuracy on clean labels (a line at best): {bend}."),
-        (false, NoiseKind::Symmetric) => {
+        (false, Noise::Symmetric) => {
             format!("Accuracy on clean labels (a line at best), computed from that on noisy labels: {bend}.")
         }
-        (false, NoiseKind::Pair) => {
+        (false, Noise::Pair) => {
             "Accuracy on clean labels (a line at best) was not measured, and under pair noise it does not follow from that on \
              noisy labels."
                 .into()
@@ -213,7 +213,7 @@ fn both_curves(outcome: Outcome, s: &Statistics) -> String {
         _ => "a parabola exactly if the other is a line",
     };
     match (measured_clean, s.setting.noise) {
-        (false, NoiseKind::Pair) => {
+        (false, Noise::Pair) => {
             format!("{clean} Accuracy on noisy labels (a parabola at best) departs from the scaled parabola: {bend}.")
         }
         _ => format!("{clean} Accuracy on noisy labels (a parabola at best): {noisy}."),
@@ -260,8 +260,8 @@ fn exponent_in_words(curve: &CurveStatistics) -> String {
 
 fn scope(s: &Statistics) -> String {
     let kind = match s.setting.noise {
-        NoiseKind::Symmetric => "symmetric",
-        NoiseKind::Pair => "pair",
+        Noise::Symmetric => "symmetric",
+        Noise::Pair => "pair",
     };
     let (low, high) = (s.levels.first().copied().unwrap_or(0.0), s.levels.last().copied().unwrap_or(0.0));
     let seeds = if s.seeds == 1 { "one run at each".into() } else { format!("{} seeds", s.seeds) };
@@ -274,7 +274,7 @@ fn scope(s: &Statistics) -> String {
         text += &format!(
             " Levels within 0.1 of {:.2}{} do not count: there every learner looks alike.",
             s.setting.blind_level(),
-            if s.setting.noise == NoiseKind::Symmetric { " and beyond" } else { "" }
+            if s.setting.noise == Noise::Symmetric { " and beyond" } else { "" }
         );
     }
     text
