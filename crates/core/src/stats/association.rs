@@ -106,8 +106,8 @@ fn ranks(xs: &[f64]) -> Vec<f64> {
 }
 
 /// Area under the ROC curve: the probability that a sample with `positive` set has the greater score than one without,
-/// half for ties (Mann-Whitney). For "does the loss find the wrong labels", `scores` are losses and `positive` marks the
-/// flipped samples. Fails on unequal lengths, a NaN score (infinite ones are ordered) and when one group is empty.
+/// half for ties (Mann-Whitney). For "does the loss find the wrong labels", `scores` are losses and `positive` marks
+/// the flipped samples. Fails on unequal lengths, a NaN score (infinite ones are ordered) and when one group is empty.
 pub fn auc(scores: &[f64], positive: &[bool]) -> Result<f64> {
     let what = "an AUC";
     check_equal(what, scores.len(), positive.len())?;

@@ -22,8 +22,8 @@ pub struct Bootstrap {
 /// cores; the result does not depend on their number. `statistic` may return a NaN for what it cannot compute and must
 /// return the same number of components each time.
 ///
-/// With few units the percentile interval is too short: about 84 % instead of 95 % for the mean of 5 normal values. Prefer
-/// [`super::mean_t_interval`] where the statistic is a mean.
+/// With few units the percentile interval is too short: about 84 % instead of 95 % for the mean of 5 normal values.
+/// Prefer [`super::mean_t_interval`] where the statistic is a mean.
 ///
 /// Fails on fewer than 2 units, on no draws and on a changing number of components.
 pub fn bootstrap(
@@ -106,12 +106,12 @@ impl Band {
 /// all levels, the `level` quantile of the greatest |t| over levels.
 ///
 /// That quantile is simulated: each draw makes as many Gaussian curves as there are seeds, with the covariance of the
-/// observed ones, and studentises them by their own standard errors. Resampling the seeds themselves, as with hundreds of
-/// curves, covers 45 to 58 % instead of 95 % with 5 seeds and 9 levels; this covers 93 to 94 %. The quantile is
-/// kept between that of a single t interval and Bonferroni's, between which it must lie.
+/// observed ones, and studentises them by their own standard errors. Resampling the seeds themselves, as with hundreds
+/// of curves, covers 45 to 58 % instead of 95 % with 5 seeds and 9 levels; this covers 93 to 94 %. The quantile is kept
+/// between that of a single t interval and Bonferroni's, between which it must lie.
 ///
-/// Levels at which all curves agree have a band of no width. Fails on fewer than 3 curves, unequal, empty or non-finite ones,
-/// a level outside (0, 1) and no draws.
+/// Levels at which all curves agree have a band of no width. Fails on fewer than 3 curves, unequal, empty or non-finite
+/// ones, a level outside (0, 1) and no draws.
 pub fn sup_t_band(curves: &[Vec<f64>], level: f64, draws: usize, stream: &mut impl Rng) -> Result<Band> {
     let what = "a simultaneous band";
     check_level(what, level)?;

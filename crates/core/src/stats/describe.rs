@@ -26,7 +26,8 @@ pub fn summary(xs: &[f64]) -> Result<Summary> {
     Ok(Summary { n: xs.len(), mean, sd, se: sd.map(|sd| sd / (xs.len() as f64).sqrt()) })
 }
 
-/// Mean curve of curves of equal length (`curves[seed][level]`). Fails on no curve, on empty, unequal or non-finite ones.
+/// Mean curve of curves of equal length (`curves[seed][level]`). Fails on no curve, on empty, unequal or non-finite
+/// ones.
 pub fn mean_curve(curves: &[Vec<f64>]) -> Result<Vec<f64>> {
     let points = check_curves("a mean curve", curves, 1)?;
     Ok((0..points).map(|point| mean(&column(curves, point))).collect())
@@ -37,8 +38,8 @@ pub fn column(curves: &[Vec<f64>], point: usize) -> Vec<f64> {
     curves.iter().filter_map(|curve| curve.get(point).copied()).collect()
 }
 
-/// The `p`-quantile by linear interpolation of the order statistics (type 7 of Hyndman and Fan 1996, the default of R and
-/// NumPy). Fails on an empty or non-finite input and on `p` outside `[0, 1]`.
+/// The `p`-quantile by linear interpolation of the order statistics (type 7 of Hyndman and Fan 1996, the default of R
+/// and NumPy). Fails on an empty or non-finite input and on `p` outside `[0, 1]`.
 pub fn quantile(xs: &[f64], p: f64) -> Result<f64> {
     check("a quantile", xs, 1)?;
     if !(0.0..=1.0).contains(&p) {
@@ -100,15 +101,16 @@ pub struct RunsTest {
     pub positive: usize,
     /// Number of negative values.
     pub negative: usize,
-    /// Probability of so few runs or fewer: small when residuals of one sign stand together, as those of a wrong curve do.
+    /// Probability of so few runs or fewer: small when residuals of one sign stand together, as those of a wrong curve
+    /// do.
     pub p_few: f64,
     /// Two-sided p value, twice the smaller tail.
     pub p: f64,
 }
 
 /// Tests whether the signs of `residuals` follow one another at random, given how many there are of each sign. Exact
-/// for every size. Zeros carry no sign and are left out; with one sign only there is one possible number of runs and p is 1.
-/// Fails when no signed value remains and on non-finite values.
+/// for every size. Zeros carry no sign and are left out; with one sign only there is one possible number of runs and p
+/// is 1. Fails when no signed value remains and on non-finite values.
 pub fn runs_test(residuals: &[f64]) -> Result<RunsTest> {
     let what = "a runs test";
     check(what, residuals, 1)?;

@@ -23,8 +23,8 @@ impl LinearFit {
         standard_errors(&self.covariance)
     }
 
-    /// `chi2` by degrees of freedom. Where only the ratios of the variances are known (all 1, say), the covariance times
-    /// this is that of ordinary least squares. None without degrees of freedom.
+    /// `chi2` by degrees of freedom. Where only the ratios of the variances are known (all 1, say), the covariance
+    /// times this is that of ordinary least squares. None without degrees of freedom.
     pub fn reduced_chi2(&self) -> Option<f64> {
         let df = self.fitted.len().checked_sub(self.coefficients.len()).filter(|df| *df > 0)?;
         Some(self.chi2 / df as f64)
@@ -35,9 +35,10 @@ pub(super) fn standard_errors(covariance: &[Vec<f64>]) -> Vec<f64> {
     covariance.iter().enumerate().map(|(i, row)| row[i].sqrt()).collect()
 }
 
-/// Fits `y = design · coefficients` with weights `1 / variances`, through a Householder QR decomposition. `design[point]`
-/// is one row; for an unweighted fit let all variances be 1. Fails on fewer points than columns, no columns, unequal
-/// lengths, non-finite values, a variance that is not positive, and columns that depend on one another.
+/// Fits `y = design · coefficients` with weights `1 / variances`, through a Householder QR decomposition.
+/// `design[point]` is one row; for an unweighted fit let all variances be 1. Fails on fewer points than columns, no
+/// columns, unequal lengths, non-finite values, a variance that is not positive, and columns that depend on one
+/// another.
 pub fn least_squares(design: &[Vec<f64>], y: &[f64], variances: &[f64]) -> Result<LinearFit> {
     let what = "a least-squares fit";
     check_equal(what, design.len(), y.len())?;
@@ -51,9 +52,10 @@ pub fn least_squares(design: &[Vec<f64>], y: &[f64], variances: &[f64]) -> Resul
         check_equal(what, columns, row.len())?;
         check(what, row, 1)?;
     }
-    let weighted = design.iter().zip(&sigmas).map(|(row, s)| row.iter().map(|x| x / s).collect()).collect();
+    let weighted: Vec<Vec<f64>> =
+        design.iter().zip(&sigmas).map(|(row, s)| row.iter().map(|x| x / s).collect()).collect();
     let rhs = y.iter().zip(&sigmas).map(|(y, s)| y / s).collect();
-    let Some(qr) = Qr::new(weighted, rhs) else {
+    let Some(qr) = Qr::new(&weighted, rhs) else {
         return Err(Error::Undefined { what, why: "the columns of the design depend on one another".into() });
     };
     let coefficients = qr.solution();
@@ -78,8 +80,8 @@ pub fn polynomial_design(xs: &[f64], degree: usize) -> Vec<Vec<f64>> {
 }
 
 /// Orthogonal polynomials on `levels` (any spacing), degrees 1 to `degree`, one row for each: every row sums to 0, has
-/// length 1, is orthogonal to the others, and has a positive leading coefficient. [`contrast`] with the row of degree 2 is
-/// 0 for a straight line, whatever its slope; divided by the root of the number of levels it is the root mean square
+/// length 1, is orthogonal to the others, and has a positive leading coefficient. [`contrast`] with the row of degree 2
+/// is 0 for a straight line, whatever its slope; divided by the root of the number of levels it is the root mean square
 /// of the bend, in the units of the curve. Fails on fewer than `degree + 1` distinct levels and non-finite ones.
 pub fn orthogonal_polynomials(levels: &[f64], degree: usize) -> Result<Vec<Vec<f64>>> {
     let what = "orthogonal polynomials";
@@ -119,61 +121,55 @@ pub fn contrast(curve: &[f64], weights: &[f64]) -> f64 {
 
 /// Householder QR of a tall matrix with the right-hand side carried along.
 pub(super) struct Qr {
-    /// Rows of R.
-    r: Vec<Vec<f64>>,
-    /// First entries of Qᵀ · right-hand side.
-    rhs: Vec<f64>,
+    /// Columns of R (entries below the diagonal are rounding), then Qᵀ · right-hand side.
+    columns: Vec<Vec<f64>>,
 }
 
 impl Qr {
-    /// None where the columns depend on one another to working precision. `rows` has at least as many rows as columns.
-    pub(super) fn new(mut rows: Vec<Vec<f64>>, mut rhs: Vec<f64>) -> Option<Qr> {
-        let (n, k) = (rows.len(), rows[0].len());
-        let norms: Vec<f64> = (0..k).map(|j| rows.iter().map(|row| row[j] * row[j]).sum::<f64>().sqrt()).collect();
+    /// None where the columns depend on one another to working precision or are not finite. `rows` has at least as many
+    /// rows as columns.
+    pub(super) fn new(rows: &[Vec<f64>], rhs: Vec<f64>) -> Option<Qr> {
+        let k = rows[0].len();
+        let mut columns: Vec<Vec<f64>> = (0..k).map(|j| rows.iter().map(|row| row[j]).collect()).collect();
+        columns.push(rhs);
         for j in 0..k {
-            let norm = rows[j..].iter().map(|row| row[j] * row[j]).sum::<f64>().sqrt();
-            // The comparison is false for a NaN as well.
-            if !(norm > 1e-12 * norms[j]) {
+            let whole = contrast(&columns[j], &columns[j]).sqrt();
+            let mut v = columns[j][j..].to_vec();
+            let norm = contrast(&v, &v).sqrt();
+            // Reflections keep lengths: `whole` is the length of the original column.
+            if norm.is_nan() || norm <= 1e-12 * whole {
                 return None;
             }
-            let alpha = -norm.copysign(rows[j][j]);
-            let mut v: Vec<f64> = rows[j..].iter().map(|row| row[j]).collect();
-            v[0] -= alpha;
-            let vv: f64 = contrast(&v, &v);
-            let reflect = |get: &dyn Fn(usize) -> f64| 2.0 * (j..n).map(|i| v[i - j] * get(i)).sum::<f64>() / vv;
-            for c in j..k {
-                let share = reflect(&|i| rows[i][c]);
-                (j..n).for_each(|i| rows[i][c] -= share * v[i - j]);
+            v[0] += norm.copysign(v[0]);
+            let scale = 2.0 / contrast(&v, &v);
+            for column in &mut columns[j..] {
+                let share = scale * contrast(&v, &column[j..]);
+                column[j..].iter_mut().zip(&v).for_each(|(x, v)| *x -= share * v);
             }
-            let share = reflect(&|i| rhs[i]);
-            (j..n).for_each(|i| rhs[i] -= share * v[i - j]);
         }
-        rows.truncate(k);
-        rhs.truncate(k);
-        Some(Qr { r: rows, rhs })
+        Some(Qr { columns })
     }
 
     /// The least-squares solution.
     pub(super) fn solution(&self) -> Vec<f64> {
-        self.back_substitute(&self.rhs)
+        self.back_substitute(&self.columns[self.columns.len() - 1])
     }
 
     /// `(AᵀA)⁻¹ = R⁻¹ R⁻ᵀ`.
     pub(super) fn covariance(&self) -> Vec<Vec<f64>> {
-        let k = self.r.len();
+        let k = self.columns.len() - 1;
+        let unit = |j: usize| (0..k).map(|i| if i == j { 1.0 } else { 0.0 }).collect::<Vec<_>>();
         // Columns of R⁻¹.
-        let inverse: Vec<Vec<f64>> = (0..k)
-            .map(|j| self.back_substitute(&(0..k).map(|i| if i == j { 1.0 } else { 0.0 }).collect::<Vec<_>>()))
-            .collect();
+        let inverse: Vec<Vec<f64>> = (0..k).map(|j| self.back_substitute(&unit(j))).collect();
         (0..k).map(|a| (0..k).map(|b| inverse.iter().map(|column| column[a] * column[b]).sum()).collect()).collect()
     }
 
     fn back_substitute(&self, rhs: &[f64]) -> Vec<f64> {
-        let k = self.r.len();
+        let k = self.columns.len() - 1;
         let mut x = vec![0.0; k];
         for i in (0..k).rev() {
-            let known: f64 = (i + 1..k).map(|j| self.r[i][j] * x[j]).sum();
-            x[i] = (rhs[i] - known) / self.r[i][i];
+            let known: f64 = (i + 1..k).map(|j| self.columns[j][i] * x[j]).sum();
+            x[i] = (rhs[i] - known) / self.columns[i][i];
         }
         x
     }

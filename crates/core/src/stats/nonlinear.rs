@@ -34,8 +34,8 @@ impl Bounds {
 pub struct CurveFit {
     /// The best parameters found.
     pub parameters: Vec<f64>,
-    /// Their covariance by linearisation, the variances of the points taken as known. None where a parameter stands at a
-    /// bound or the data do not determine all of them: take a bootstrap interval there.
+    /// Their covariance by linearisation, the variances of the points taken as known. None where a parameter stands at
+    /// a bound or the data do not determine all of them: take a bootstrap interval there.
     pub covariance: Option<Vec<Vec<f64>>>,
     /// Weighted sum of squared residuals.
     pub chi2: f64,
@@ -61,8 +61,8 @@ impl CurveFit {
 /// refused. It is never called outside `bounds`.
 ///
 /// Fails on fewer points than parameters, no parameters, no starts, unequal lengths, non-finite data, variances that
-/// are not positive, starts outside the bounds, a prediction of another length, and when no start gives a finite prediction.
-/// A search that does not end is no error: see [`CurveFit::converged`].
+/// are not positive, starts outside the bounds, a prediction of another length, and when no start gives a finite
+/// prediction. A search that does not end is no error: see [`CurveFit::converged`].
 pub fn fit_curve(
     predict: impl Fn(&[f64]) -> Vec<f64>,
     y: &[f64],
@@ -77,7 +77,7 @@ pub fn fit_curve(
     }
     check(what, y, bounds.len())?;
     let sigmas = sigmas(what, y.len(), variances)?;
-    if let Some(b) = bounds.iter().find(|b| !(b.low < b.high)) {
+    if let Some(b) = bounds.iter().find(|b| b.low.is_nan() || b.high.is_nan() || b.low >= b.high) {
         return Err(Error::Invalid { what, problem: format!("a parameter from {} to {}", b.low, b.high) });
     }
     for start in starts {
@@ -111,7 +111,7 @@ pub fn fit_curve(
     } else {
         problem
             .jacobian(&point, &scales(&point.parameters, &point.parameters))
-            .and_then(|rows| Qr::new(rows, vec![0.0; y.len()]))
+            .and_then(|rows| Qr::new(&rows, vec![0.0; y.len()]))
             .map(|qr| qr.covariance())
     };
     let fitted = predict(&point.parameters);
@@ -157,8 +157,8 @@ impl<F: Fn(&[f64]) -> Vec<f64>> Problem<'_, F> {
         chi2.is_finite().then_some(Point { parameters, residuals, chi2 })
     }
 
-    /// Derivatives of the residuals, one row for each point: central differences, and second-order one-sided ones where a
-    /// bound is near. None where a neighbour is not finite.
+    /// Derivatives of the residuals, one row for each point: central differences, and second-order one-sided ones where
+    /// a bound is near. None where a neighbour is not finite.
     fn jacobian(&self, at: &Point, scales: &[f64]) -> Option<Vec<Vec<f64>>> {
         let mut rows = vec![vec![0.0; at.parameters.len()]; at.residuals.len()];
         for (j, b) in self.bounds.iter().enumerate() {
@@ -246,7 +246,7 @@ impl<F: Fn(&[f64]) -> Vec<f64>> Problem<'_, F> {
                 rows.push(row);
                 rhs.push(0.0);
             }
-            if let Some(qr) = Qr::new(rows, rhs) {
+            if let Some(qr) = Qr::new(&rows, rhs) {
                 let mut parameters = point.parameters.clone();
                 for (j, step) in free.iter().zip(qr.solution()) {
                     parameters[*j] = (parameters[*j] + step).clamp(self.bounds[*j].low, self.bounds[*j].high);

@@ -20,7 +20,8 @@ pub struct Criteria {
     pub bic: f64,
 }
 
-/// AICc and BIC of a fit of `parameters` parameters to `points` points. Fails on a chi2 that is negative or not finite and on no points.
+/// AICc and BIC of a fit of `parameters` parameters to `points` points. Fails on a chi2 that is negative or not finite
+/// and on no points.
 pub fn information_criteria(chi2: f64, parameters: usize, points: usize) -> Result<Criteria> {
     let what = "an information criterion";
     check(what, &[chi2], 1)?;
@@ -43,7 +44,8 @@ pub struct Comparison {
     pub delta_bic: f64,
 }
 
-/// Compares models fitted to the same points, in the order given. Fails on no models and on different numbers of points.
+/// Compares models fitted to the same points, in the order given. Fails on no models and on different numbers of
+/// points.
 pub fn compare(models: &[Criteria]) -> Result<Vec<Comparison>> {
     let what = "a comparison of models";
     let Some(first) = models.first() else {
@@ -79,10 +81,10 @@ pub struct LackOfFit {
     pub p: f64,
 }
 
-/// Tests a fitted curve against the scatter of replicates: F = [SS_LOF / (L-k)] / [SS_PE / (N-L)], where SS_LOF sums
-/// n (level mean - fitted)² and SS_PE the squares about the level means. `replicates[level]` holds the values of one level,
-/// not necessarily as many at each, `fitted[level]` the model with `parameters` fitted parameters. Supposes the same variance at
-/// every level and independent levels: with seeds paired across levels the p value is a guide.
+/// Tests a fitted curve against the scatter of replicates: F = [SS_LOF / (L-k)] / [SS_PE / (N-L)], where SS_LOF sums n
+/// (level mean - fitted)² and SS_PE the squares about the level means. `replicates[level]` holds the values of one
+/// level, not necessarily as many at each, `fitted[level]` the model with `parameters` fitted parameters. Supposes the
+/// same variance at every level and independent levels: with seeds paired across levels the p value is a guide.
 ///
 /// Fails on empty levels, unequal lengths, non-finite values, no degrees of freedom (L ≤ k or no level with two values)
 /// and replicates that do not scatter at all.
@@ -124,8 +126,8 @@ pub struct ChiSquare {
 }
 
 /// Pearson's test of counts against given probabilities. Cells of probability 0 must be empty and take no part. The
-/// probabilities are scaled to the sum of the counts and must sum to 1 within 1e-6. Fails on unequal lengths, non-finite or
-/// negative values, no counts, fewer than two possible cells, and a count where the probability is 0.
+/// probabilities are scaled to the sum of the counts and must sum to 1 within 1e-6. Fails on unequal lengths,
+/// non-finite or negative values, no counts, fewer than two possible cells, and a count where the probability is 0.
 pub fn goodness_of_fit(counts: &[f64], probabilities: &[f64]) -> Result<ChiSquare> {
     let what = "a goodness-of-fit test";
     check_equal(what, counts.len(), probabilities.len())?;
@@ -164,8 +166,8 @@ pub struct LeaveOneOut {
 }
 
 /// Leaves out one point (level) after another. `fit_and_predict` gets the indices kept and the index left out, fits to
-/// the former and predicts the latter; None says that the fit failed. Fails on fewer than 2 points, non-finite values, and
-/// when any fit fails: a score over the levels that happened to work would flatter.
+/// the former and predicts the latter; None says that the fit failed. Fails on fewer than 2 points, non-finite values,
+/// and when any fit fails: a score over the levels that happened to work would flatter.
 pub fn leave_one_out(
     y: &[f64],
     mut fit_and_predict: impl FnMut(&[usize], usize) -> Option<f64>,

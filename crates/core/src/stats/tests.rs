@@ -314,7 +314,8 @@ fn nonlinear_fit_of_a_logistic() {
     assert_close(&fit.standard_errors().unwrap(), &errors, 1e-4);
 }
 
-// optimize.least_squares(lambda p: (M5(e, *p) - m) / np.sqrt(v), [.85, 1], bounds=([0, .5], [.88, 3]), ...): x, 2 * cost
+// r = optimize.least_squares(lambda p: (M5(e, *p) - m) / np.sqrt(v), [.85, 1], bounds=([0, .5], [.88, 3]), ...)
+// r.x, 2 * r.cost
 #[test]
 fn nonlinear_fit_at_a_bound() {
     let bounds = [Bounds::between(0.0, 0.88), Bounds::between(0.5, 3.0)];
@@ -334,6 +335,23 @@ fn nonlinear_fit_of_an_exact_curve_converges() {
     let fit = fit_curve(sharpened_vote, &y, &variances(), &bounds, &[vec![0.5, 1.0]]).unwrap();
     assert!(fit.converged);
     assert_close(&fit.parameters, &[0.97, 1.3], 1e-9);
+}
+
+#[test]
+fn nonlinear_standard_errors_are_the_spread_of_the_estimates() {
+    let bounds = [Bounds::between(0.0, 1.0), Bounds::between(0.05, 20.0)];
+    let truth = sharpened_vote(&[0.95, 1.2]);
+    let mut stream = stream("coverage");
+    let covered = (0..2_000)
+        .filter(|_| {
+            let y: Vec<f64> =
+                truth.iter().zip(SIGMA).map(|(m, s)| m + s * stream.sample::<f64, _>(StandardNormal)).collect();
+            let fit = fit_curve(sharpened_vote, &y, &variances(), &bounds, &[vec![0.8, 1.0]]).unwrap();
+            assert!(fit.converged);
+            (fit.parameters[1] - 1.2).abs() <= 1.96 * fit.standard_errors().unwrap()[1]
+        })
+        .count();
+    assert_abs_diff_eq!(covered as f64 / 2_000.0, 0.95, epsilon = 0.02);
 }
 
 #[test]
@@ -698,7 +716,8 @@ proptest! {
         let design = polynomial_design(&LEVELS[..6], 2);
         let fit = least_squares(&design, &ys, &weights).unwrap();
         for column in 0..3 {
-            let product: f64 = (0..6).map(|i| design[i][column] * (ys[i] - fit.fitted[i]) / weights[i]).sum();
+            let residual = |i: usize| (ys[i] - fit.fitted[i]) / weights[i];
+            let product: f64 = design.iter().enumerate().map(|(i, row)| row[column] * residual(i)).sum();
             prop_assert!(product.abs() < 1e-8, "{product}");
         }
         // Straight lines have no quadratic contrast.

@@ -64,8 +64,8 @@ pub fn mean_t_interval(xs: &[f64], level: f64) -> Result<Interval> {
     Ok(Interval { estimate, low: estimate - half, high: estimate + half, level })
 }
 
-/// One-sample t test of the mean against `null`. Values without any spread decide by themselves: t is 0 where they equal
-/// `null` and infinite otherwise. Fails on fewer than 2 values and on non-finite ones.
+/// One-sample t test of the mean against `null`. Values without any spread decide by themselves: t is 0 where they
+/// equal `null` and infinite otherwise. Fails on fewer than 2 values and on non-finite ones.
 pub fn t_test(xs: &[f64], null: f64, alternative: Alternative) -> Result<TTest> {
     let what = "a t test";
     check(what, xs, 2)?;
@@ -202,7 +202,8 @@ pub fn sign_flip(xs: &[f64], alternative: Alternative, draws: u64, stream: &mut 
     Ok(SignFlip { p: (hits as f64 + 1.0) / (draws as f64 + 1.0), exact: false, patterns: draws })
 }
 
-/// p values adjusted for their number by Holm's step-down rule (1979), in the order given. Fails on values outside [0, 1].
+/// p values adjusted for their number by Holm's step-down rule (1979), in the order given. Fails on values outside [0,
+/// 1].
 pub fn holm(ps: &[f64]) -> Result<Vec<f64>> {
     let what = "Holm's adjustment";
     check(what, ps, 0)?;
