@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use retrial_core::Seed;
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel, Share};
 use retrial_core::stats::Interval;
@@ -179,7 +179,9 @@ impl Report {
                 of(Some(&clean), Some(&noisy))?
             }
             (false, false) => {
-                notes.push("clean and noisy rows have different seeds or noise ratios: each curve is judged by itself".into());
+                notes.push(
+                    "clean and noisy rows have different seeds or noise ratios: each curve is judged by itself".into(),
+                );
                 Statistics { noisy: of(None, Some(&noisy))?.noisy, ..of(Some(&clean), None)? }
             }
             (true, true) => {
@@ -208,20 +210,21 @@ impl Report {
     pub fn text(&self, out: &Path) -> String {
         let s = &self.statistics;
         let curve = s.primary();
-        let mut text = format!("{}: accuracy on {} labels, ", self.name, scale_name(curve.scale));
-        let _ = writeln!(
-            text,
-            "{} noise ratios that count, {}, {} classes, {} noise",
+        let what = format!(
+            "{}: accuracy on {} labels, {} noise ratios that count, {}, {} classes, {} noise",
+            self.name,
+            scale_name(curve.scale),
             s.levels.len(),
             if s.seeds == 1 { "one run each".into() } else { format!("{} seeds", s.seeds) },
             s.setting.classes,
             noise_name(s.setting.noise),
         );
+        let mut text = wrapped(&what, WIDTH) + "\n";
         for note in &self.notes {
-            let _ = writeln!(text, "note: {note}");
+            let _ = writeln!(text, "{}", wrapped(&format!("note: {note}"), WIDTH));
         }
-        let _ = writeln!(text, "{}", curve.spread.in_words());
-        let _ = writeln!(text, "{}\n", model_table(curve));
+        let _ = writeln!(text, "{}", wrapped(curve.spread.in_words(), WIDTH));
+        let _ = writeln!(text, "{}\n", model_table(curve).trim_fmt());
         if let Some(straightness) = &curve.straightness {
             let shown = if straightness.equivalent { "shown to be" } else { "not shown to be" };
             let _ = writeln!(
@@ -232,7 +235,11 @@ impl Report {
             );
         }
         if let Some(gamma) = &curve.exponent.gamma {
-            let _ = writeln!(text, "exponent of the vote               gamma = {}   (1: one neighbour)", interval(gamma, 3));
+            let _ = writeln!(
+                text,
+                "exponent of the vote               gamma = {}   (1: one neighbour)",
+                interval(gamma, 3)
+            );
         }
         if let Some(across) = &curve.exponent.across_seeds {
             let _ = writeln!(text, "  the same, fitted seed by seed    gamma = {}", interval(across, 3));
@@ -245,7 +252,7 @@ impl Report {
         } else {
             "fit.csv, estimates.csv, fit.svg and fit.png"
         };
-        let _ = writeln!(text, "\n{}\n\nwritten to {}: {written}", wrapped(&self.verdict.text, 100), out.display());
+        let _ = writeln!(text, "\n{}\n\nwritten to {}: {written}", wrapped(&self.verdict.text, WIDTH), out.display());
         text
     }
 
@@ -257,7 +264,8 @@ impl Report {
             let _ = writeln!(text, "{name},{estimate:.6},{low:.6},{high:.6},{level},{method}");
         };
         let of_mean = if self.statistics.seeds > 1 { "t interval over seeds" } else { "from the errors of the values" };
-        let resampled = if curve.resampling.of_seeds { "bootstrap over seeds" } else { "resampled errors of the values" };
+        let resampled =
+            if curve.resampling.of_seeds { "bootstrap over seeds" } else { "resampled errors of the values" };
         if let Some(s) = &curve.straightness {
             row("K", &s.bend, of_mean);
             row("K", &s.ninety, of_mean);
@@ -354,19 +362,22 @@ impl Report {
     }
 
     fn curve_panel(&self, scale: Scale) -> Panel {
+        let measured = if scale == Scale::Clean { &self.statistics.clean } else { &self.statistics.noisy };
+        let computed = if measured.is_none() { " (computed)" } else { "" };
         let (title, label) = match scale {
-            Scale::Clean => ("On clean labels: a line at best", "accuracy m"),
-            Scale::Noisy => ("On noisy labels: a parabola at best", "accuracy A"),
+            Scale::Clean => (format!("On clean labels{computed}: a line at best"), "accuracy m"),
+            Scale::Noisy => (format!("On noisy labels{computed}: a parabola at best"), "accuracy A"),
         };
         let mut panel = Panel::new()
-            .title(title)
+            .title(&title)
             .x(Axis::linear("noise ratio ε").range(0.0, 1.0))
             .y(Axis::linear(label).from(0.0).to(1.0))
             .layer(self.shade());
         let literal = Law::Literal.with(self.statistics.setting, &[]);
         panel = panel.layer(Layer::theory("Eq. 4 (M0)", self.line(&literal, scale)));
         if let Some(scaled) = self.law(Law::Scaled) {
-            panel = panel.layer(Layer::line("scaled 1-NN (M1)", self.line(&scaled, scale)).color(Color::BLUE).markers(false));
+            panel = panel
+                .layer(Layer::line("scaled 1-NN (M1)", self.line(&scaled, scale)).color(Color::BLUE).markers(false));
         }
         if let Some(vote) = self.law(Law::Sharpened) {
             let vote = Layer::line("sharpened vote (M5)", self.line(&vote, scale)).color(Color::VERMILLION);
@@ -376,7 +387,7 @@ impl Report {
         if !apart.is_empty() {
             panel = panel.layer(Layer::points("does not count", apart).color(Color::SKY));
         }
-        panel.layer(Layer::intervals("measured", self.points(scale)).color(Color::GREEN))
+        panel.layer(Layer::intervals("data", self.points(scale)).color(Color::GREEN))
     }
 
     fn residual_panel(&self, scale: Scale) -> Panel {
@@ -391,8 +402,9 @@ impl Report {
             let line = self.line(&vote, scale).into_iter().map(|(x, y)| (x, y - base(x)));
             panel = panel.layer(Layer::line("sharpened vote (M5)", line).color(Color::VERMILLION).markers(false));
         }
-        let points = self.points(scale).into_iter().map(|(x, y, low, high)| (x, y - base(x), low - base(x), high - base(x)));
-        panel.layer(Layer::intervals("measured", points).color(Color::GREEN))
+        let points =
+            self.points(scale).into_iter().map(|(x, y, low, high)| (x, y - base(x), low - base(x), high - base(x)));
+        panel.layer(Layer::intervals("data", points).color(Color::GREEN))
     }
 }
 
@@ -404,6 +416,9 @@ struct Row {
     seed: String,
     scale: Scale,
 }
+
+/// Characters in a line of text.
+const WIDTH: usize = 100;
 
 const COLUMNS: [&str; 4] = ["noise_ratio", "accuracy", "seed", "scored_on"];
 
@@ -523,7 +538,7 @@ fn fit_csv(curve: &CurveStatistics) -> String {
             "{},{},{},{:.6},{},{},{:.6},{},{}",
             row.law.name(),
             row.k,
-            parameters(row),
+            parameters(row, 6),
             row.chi2,
             optional(row.aicc),
             optional(row.delta_aicc),
@@ -536,33 +551,35 @@ fn fit_csv(curve: &CurveStatistics) -> String {
 }
 
 /// `a0=0.9222 gamma=1.0484`
-fn parameters(row: &fits::ModelRow) -> String {
+fn parameters(row: &fits::ModelRow, digits: i32) -> String {
+    // Adding zero makes a minus zero a zero.
+    let rounded = |value: f64| (value * 10f64.powi(digits)).round() / 10f64.powi(digits) + 0.0;
     let named = row.law.parameters().iter().zip(&row.parameters);
-    named.map(|(name, value)| format!("{name}={}", (value * 1e4).round() / 1e4)).collect::<Vec<_>>().join(" ")
+    named.map(|(name, value)| format!("{name}={}", rounded(*value))).collect::<Vec<_>>().join(" ")
 }
 
 /// The laws, best first.
 fn model_table(curve: &CurveStatistics) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["law", "parameters", "chi2", "d AICc", "weight", "error at a level left out"]);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_header(["law", "parameters", "chi2", "d AICc", "weight", "left out"]);
     let mut rows: Vec<&fits::ModelRow> = curve.models.iter().collect();
     let rank = |row: &fits::ModelRow| row.delta_aicc.unwrap_or(f64::INFINITY);
     rows.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     for row in rows {
-        let optional =
-            |value: Option<f64>, digits: usize| value.map_or("-".into(), |x| format!("{x:.digits$}"));
+        let optional = |value: Option<f64>, digits: usize| value.map_or("-".into(), |x| format!("{x:.digits$}"));
         table.add_row([
             row.law.name().into(),
-            parameters(row),
+            parameters(row, 3),
             format!("{:.1}", row.chi2),
             optional(row.delta_aicc, 1),
             optional(row.akaike_weight, 3),
             optional(row.loo(curve.scale), 4),
         ]);
     }
-    for column in 2..6 {
-        table.column_mut(column).expect("there are six").set_cell_alignment(CellAlignment::Right);
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        column.set_cell_alignment(if i < 2 { CellAlignment::Left } else { CellAlignment::Right });
     }
     table
 }

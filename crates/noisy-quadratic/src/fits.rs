@@ -62,6 +62,9 @@ pub enum Error {
     /// A statistic has no value.
     #[error(transparent)]
     Statistics(#[from] stats::Error),
+    /// A transition matrix cannot be used.
+    #[error(transparent)]
+    Noise(#[from] retrial_core::noise::Error),
 }
 
 /// Accuracies of paired runs: every seed at every level, on one scale or both.
@@ -306,7 +309,7 @@ pub struct Straightness {
     pub bend: Interval,
     /// Its 90 % interval: within [`MARGIN`] of 0 K is equivalent to 0, at 5 %.
     pub ninety: Interval,
-    /// t test against 0; none with one seed.
+    /// t test against 0; none with one seed or without any spread between seeds.
     pub t: Option<TTest>,
     /// Sign-flip permutation test against 0; none with one seed.
     pub sign_flip: Option<SignFlip>,
@@ -323,7 +326,7 @@ pub struct Contrast {
     pub degree: usize,
     /// Mean and 95 % interval, as for [`Straightness::bend`].
     pub size: Interval,
-    /// t test against 0; none with one seed.
+    /// t test against 0; none with one seed or without any spread between seeds.
     pub t: Option<TTest>,
     /// Test of equivalence with 0 within [`MARGIN`]; none with one seed.
     pub equivalence: Option<Tost>,
@@ -727,7 +730,9 @@ impl<'a> Analysis<'a> {
             let mean = stats::mean_t_interval(&per_seed, 0.95)?;
             let t = stats::t_test(&per_seed, 0.0, Alternative::TwoSided)?;
             let equivalence = stats::tost(&per_seed, -MARGIN, MARGIN)?;
-            return Ok(Functional { per_seed, mean, t: Some(t), equivalence: Some(equivalence) });
+            // Without any spread t is infinite, which no file could hold.
+            let t = Some(t).filter(|t| t.t.is_finite());
+            return Ok(Functional { per_seed, mean, t, equivalence: Some(equivalence) });
         }
         let estimate = per_seed[0];
         let se = weights.iter().zip(&self.variances).map(|(w, v)| w * w * v).sum::<f64>().sqrt();

@@ -8,6 +8,7 @@
 //!
 //! Chen et al. 2019 (Eq. 4): A = (1 − ε)² + ε²/(c − 1), which is the same statement as m = 1 − ε.
 
+use retrial_core::noise::{self, TransitionMatrix};
 use serde::{Deserialize, Serialize};
 
 /// How labels are spoilt.
@@ -113,8 +114,7 @@ impl Setting {
 
     /// How often pair noise's flip target is predicted, from m and A. `None` for symmetric noise and at ε = 0.
     pub fn flip_target_from(&self, noise_ratio: f64, clean: f64, noisy: f64) -> Option<f64> {
-        (self.noise == Noise::Pair && noise_ratio > 0.0)
-            .then(|| (noisy - clean * (1.0 - noise_ratio)) / noise_ratio)
+        (self.noise == Noise::Pair && noise_ratio > 0.0).then(|| (noisy - clean * (1.0 - noise_ratio)) / noise_ratio)
     }
 
     /// ln((1 − ε)/(ε/r)), r the number of rivals: the log odds of the true label against one rival.
@@ -493,22 +493,14 @@ pub fn selected_noise(setting: Setting, noise_ratio: f64) -> f64 {
 }
 
 /// The prediction matrix of a memoriser that mistakes classes evenly: M = a₀T + (1 − a₀)(1 − T)/(c − 1), entry by
-/// entry. Rows are true classes.
-pub fn leaked_matrix(transition: &[Vec<f64>], a0: f64) -> Vec<Vec<f64>> {
-    let setting = Setting::symmetric(transition.len());
-    transition.iter().map(|row| row.iter().map(|&t| setting.leak(t, a0)).collect()).collect()
-}
-
-/// A = Σᵢ πᵢ Σⱼ Tᵢⱼ Mᵢⱼ: how often predictions distributed as `predicted` agree with labels distributed as `labels`,
-/// row by true class. Without `priors` all classes are equally frequent.
-pub fn agreement(labels: &[Vec<f64>], predicted: &[Vec<f64>], priors: Option<&[f64]>) -> f64 {
-    let classes = labels.len();
-    (0..classes)
-        .map(|i| {
-            let prior = priors.map_or(1.0 / classes as f64, |p| p[i]);
-            prior * labels[i].iter().zip(&predicted[i]).map(|(t, m)| t * m).sum::<f64>()
-        })
-        .sum()
+/// entry. Fails on a matrix of one class and on a₀ outside [0, 1].
+pub fn leaked_matrix(transition: &TransitionMatrix, a0: f64) -> noise::Result<TransitionMatrix> {
+    let classes = transition.classes();
+    if classes < 2 {
+        return Err(noise::Error::Classes { kind: "leaked", needed: "at least 2", got: classes });
+    }
+    let setting = Setting::symmetric(classes);
+    TransitionMatrix::new(classes, transition.rows().flatten().map(|&t| setting.leak(t, a0)).collect())
 }
 
 /// Points read from the authors' own plot (CIFAR-10, noise 0, 0.1, …, 1) and from Zhang et al. 2017, Fig. 1(c).
@@ -735,25 +727,21 @@ mod tests {
 
     #[test]
     fn agreement_of_a_memoriser_is_the_law() {
-        let c = 10;
         let x = 0.3;
-        let symmetric: Vec<Vec<f64>> =
-            (0..c).map(|i| (0..c).map(|j| if i == j { 1.0 - x } else { x / 9.0 }).collect()).collect();
-        let mut pair = vec![vec![0.0; c]; c];
-        for i in 0..c {
-            pair[i][i] = 1.0 - x;
-            pair[i][(i + 1) % c] = x;
-        }
+        let frequencies = [0.1; 10];
+        let symmetric = TransitionMatrix::symmetric(10, x).unwrap();
+        let pair = TransitionMatrix::pair(10, x).unwrap();
         for (setting, t) in [(TEN, symmetric), (TEN_PAIR, pair)] {
-            assert_abs_diff_eq!(agreement(&t, &t, None), Law::Literal.with(setting, &[]).noisy(x), epsilon = 1e-12);
-            let leaked = leaked_matrix(&t, 0.8);
-            for row in &leaked {
-                assert_abs_diff_eq!(row.iter().sum::<f64>(), 1.0, epsilon = 1e-12);
-            }
+            let literal = t.memoriser_accuracy(&frequencies).unwrap();
+            assert_abs_diff_eq!(literal, Law::Literal.with(setting, &[]).noisy(x), epsilon = 1e-12);
+            let leaked = leaked_matrix(&t, 0.8).unwrap();
             let law = Law::Scaled.with(setting, &[0.8]);
-            assert_abs_diff_eq!(agreement(&t, &leaked, None), law.noisy(x), epsilon = 1e-12);
-            assert_abs_diff_eq!(leaked[3][3], law.clean(x).unwrap(), epsilon = 1e-12);
+            let agreement = t.noisy_accuracy(&frequencies, &leaked).unwrap();
+            assert_abs_diff_eq!(agreement, law.noisy(x), epsilon = 1e-12);
+            assert_abs_diff_eq!(leaked.get(3, 3), law.clean(x).unwrap(), epsilon = 1e-12);
         }
+        assert!(leaked_matrix(&TransitionMatrix::identity(1).unwrap(), 0.8).is_err());
+        assert!(leaked_matrix(&TransitionMatrix::identity(3).unwrap(), 1.5).is_err());
     }
 
     #[test]

@@ -84,14 +84,8 @@ impl Prediction {
     /// Fails on a matrix of one class.
     pub fn new(transition: &TransitionMatrix, a0: f64) -> Result<Self, Error> {
         let classes = transition.classes();
-        if classes < 2 {
-            return Err(noise::Error::Classes { kind: "the matrix's", needed: "at least 2", got: classes }.into());
-        }
-        let rows: Vec<Vec<f64>> = transition.rows().map(<[f64]>::to_vec).collect();
-        let memoriser = TransitionMatrix::from_rows(&leaked_matrix(&rows, a0))?;
-        let clean: Vec<Vec<f64>> =
-            (0..classes).map(|i| (0..classes).map(|j| f64::from(u8::from(i == j))).collect()).collect();
-        let robust = TransitionMatrix::from_rows(&leaked_matrix(&clean, a0))?;
+        let memoriser = leaked_matrix(transition, a0)?;
+        let robust = leaked_matrix(&TransitionMatrix::identity(classes)?, a0)?;
         let frequencies = vec![1.0 / classes as f64; classes];
         let by_class = transition.rows().zip(memoriser.rows());
         Ok(Prediction {
@@ -112,13 +106,9 @@ impl std::fmt::Display for Prediction {
         let _ = writeln!(text, "  {:.4} on noisy labels", self.memoriser);
         let _ = writeln!(text, "  {:.4} on clean labels", self.memoriser_clean);
         let _ = writeln!(text, "one that resisted all noise would score {:.4} and {:.4}", self.robust, self.a0);
-        let (worst, best) = self
-            .by_class
-            .iter()
-            .enumerate()
-            .fold((0, 0), |(worst, best), (i, a)| {
-                (if *a < self.by_class[worst] { i } else { worst }, if *a > self.by_class[best] { i } else { best })
-            });
+        let (worst, best) = self.by_class.iter().enumerate().fold((0, 0), |(worst, best), (i, a)| {
+            (if *a < self.by_class[worst] { i } else { worst }, if *a > self.by_class[best] { i } else { best })
+        });
         if self.by_class[best] - self.by_class[worst] > 1e-9 {
             let _ = writeln!(
                 text,

@@ -1,6 +1,7 @@
 //! Does the prediction matrix equal the transition matrix?
 
 use retrial_core::Seed;
+use retrial_core::noise::TransitionMatrix;
 use retrial_core::stats::{self, ChiSquare, Interval};
 use serde::{Deserialize, Serialize};
 
@@ -53,26 +54,22 @@ pub struct MatrixDistance {
 /// `a0` is the accuracy of the same learner without noise.
 pub fn matrix_test(
     counts: &[Vec<Vec<u64>>],
-    transition: &[Vec<f64>],
+    transition: &TransitionMatrix,
     a0: f64,
     draws: usize,
     seed: Seed,
 ) -> Result<MatrixTest, Error> {
-    let classes = transition.len();
-    let square = |rows: usize, mut columns: Box<dyn Iterator<Item = usize> + '_>| {
-        rows == classes && columns.all(|n| n == classes)
-    };
-    let whole = counts.iter().all(|m| square(m.len(), Box::new(m.iter().map(Vec::len))));
-    if counts.is_empty() || classes < 2 || !whole || !square(classes, Box::new(transition.iter().map(Vec::len))) {
+    let classes = transition.classes();
+    let whole = |m: &Vec<Vec<u64>>| m.len() == classes && m.iter().all(|row| row.len() == classes);
+    if counts.is_empty() || !counts.iter().all(whole) {
         return Err(Error::Curves(format!("prediction counts do not match a transition matrix of {classes} classes")));
-    }
-    if !(0.0..=1.0).contains(&a0) {
-        return Err(Error::Curves(format!("noise-free accuracy {a0} is outside 0 to 1")));
     }
     if let Some(class) = (0..classes).find(|&i| counts.iter().any(|m| m[i].iter().sum::<u64>() == 0)) {
         return Err(Error::Curves(format!("no prediction for samples of class {class}")));
     }
-    let leaked = leaked_matrix(transition, a0);
+    let rows = |matrix: &TransitionMatrix| matrix.rows().map(<[f64]>::to_vec).collect::<Vec<Vec<f64>>>();
+    let leaked = rows(&leaked_matrix(transition, a0)?);
+    let transition = &rows(transition)[..];
     let all: Vec<usize> = (0..counts.len()).collect();
     let predicted = pooled(counts, &all);
     let mut sample = None;

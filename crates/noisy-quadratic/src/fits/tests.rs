@@ -1,5 +1,6 @@
 use approx::assert_abs_diff_eq;
 use rand::Rng;
+use retrial_core::noise::TransitionMatrix;
 use retrial_core::stats::{Bounds, fit_curve, least_squares, polynomial_design, rmse};
 
 use super::*;
@@ -457,70 +458,46 @@ fn gate_drops_levels_before_seeds() {
     assert!(super::gate(&curves, &train[..4], MEMORISED).is_err());
 }
 
-fn counts(matrix: &[Vec<f64>], per_class: usize, seeds: usize, seed: u64) -> Vec<Vec<Vec<u64>>> {
-    use rand::RngExt;
-    let mut stream = Seed(seed).stream("counts");
+/// Predictions drawn from a matrix, counted.
+fn counts(matrix: &TransitionMatrix, per_class: usize, seeds: u64) -> Vec<Vec<Vec<u64>>> {
+    let classes = matrix.classes();
     (0..seeds)
-        .map(|_| {
-            matrix
-                .iter()
-                .map(|row| {
-                    let mut counts = vec![0u64; row.len()];
-                    for _ in 0..per_class {
-                        let mut u: f64 = stream.random();
-                        let class = row.iter().position(|p| {
-                            u -= p;
-                            u < 0.0
-                        });
-                        counts[class.unwrap_or(row.len() - 1)] += 1;
-                    }
-                    counts
-                })
-                .collect()
+        .map(|seed| {
+            let truth: Vec<u32> = (0..classes * per_class).map(|i| (i / per_class) as u32).collect();
+            let mut counts = vec![vec![0; classes]; classes];
+            for (i, j) in truth.iter().zip(matrix.draw(&truth, &mut Seed(seed).stream("counts")).unwrap()) {
+                counts[*i as usize][j as usize] += 1;
+            }
+            counts
         })
         .collect()
 }
 
 #[test]
 fn matrix_test_tells_leaked_from_literal_and_from_averaging() {
-    let c = 10;
-    let pair = |x: f64| -> Vec<Vec<f64>> {
-        (0..c)
-            .map(|i| {
-                (0..c)
-                    .map(|j| {
-                        if i == j {
-                            1.0 - x
-                        } else if j == (i + 1) % c {
-                            x
-                        } else {
-                            0.0
-                        }
-                    })
-                    .collect()
-            })
-            .collect()
-    };
-    let t = pair(0.4);
-    let literal = matrix_test(&counts(&t, 1000, 5, 1), &t, 0.99, 300, Seed(0)).unwrap();
+    let t = TransitionMatrix::pair(10, 0.4).unwrap();
+    let literal = matrix_test(&counts(&t, 1000, 5), &t, 0.99, 300, Seed(0)).unwrap();
     assert!(literal.within && literal.literal.mean < 0.02, "{literal:?}");
     assert!(literal.literal.pearson_p > 0.01);
     assert!(literal.literal.mean_interval.unwrap().high < 0.03);
     assert!(literal.diagonal_excess.unwrap().estimate.abs() < 0.02);
-    let leaked = crate::laws::leaked_matrix(&t, 0.8);
-    let test = matrix_test(&counts(&leaked, 1000, 5, 1), &t, 0.8, 300, Seed(0)).unwrap();
+    let leaked = crate::laws::leaked_matrix(&t, 0.8).unwrap();
+    let test = matrix_test(&counts(&leaked, 1000, 5), &t, 0.8, 300, Seed(0)).unwrap();
     assert!(test.leaked.mean < 0.03 && test.leaked.pearson_p > 0.01, "{:?}", test.leaked);
     assert!(test.leaked.mean < 3.0 * test.leaked.chance);
     assert_eq!(test.literal.pearson_p, 0.0);
     assert!(test.within && test.literal.mean > 0.1);
     // Averaging: as if the noise were 0.25.
-    let averaging = matrix_test(&counts(&pair(0.25), 1000, 5, 1), &t, 0.99, 300, Seed(0)).unwrap();
+    let averaging = TransitionMatrix::pair(10, 0.25).unwrap();
+    let averaging = matrix_test(&counts(&averaging, 1000, 5), &t, 0.99, 300, Seed(0)).unwrap();
     assert!(!averaging.within);
     assert!(averaging.diagonal_excess.unwrap().low > 0.1);
-    assert!(matrix_test(&counts(&t, 10, 1, 1), &t, 0.9, 10, Seed(0)).unwrap().diagonal_excess.is_none());
+    assert!(matrix_test(&counts(&t, 10, 1), &t, 0.9, 10, Seed(0)).unwrap().diagonal_excess.is_none());
     assert!(matrix_test(&[], &t, 0.9, 10, Seed(0)).is_err());
-    assert!(matrix_test(&counts(&t[..5].to_vec(), 10, 2, 1), &t, 0.9, 10, Seed(0)).is_err());
-    assert!(matrix_test(&[vec![vec![0; c]; c]], &t, 0.9, 10, Seed(0)).is_err());
+    let five = TransitionMatrix::identity(5).unwrap();
+    assert!(matrix_test(&counts(&five, 10, 2), &t, 0.9, 10, Seed(0)).is_err());
+    assert!(matrix_test(&[vec![vec![0; 10]; 10]], &t, 0.9, 10, Seed(0)).is_err());
+    assert!(matrix_test(&counts(&t, 10, 2), &t, 1.2, 10, Seed(0)).is_err());
 }
 
 fn statistics(law: Law, theta: &[f64], sd: f64, n: usize) -> Statistics {

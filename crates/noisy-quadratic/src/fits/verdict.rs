@@ -161,6 +161,11 @@ fn quadratic_passes(s: &Statistics) -> bool {
 fn sentence(outcome: Outcome, s: &Statistics) -> String {
     let curve = s.primary();
     let a0 = curve.model(Law::Scaled).map_or(f64::NAN, |row| row.parameters[0]);
+    // Of pair noise scored on noisy labels m is not known.
+    let (subject, line) = match (curve.scale, s.setting.noise) {
+        (Scale::Noisy, Noise::Pair) => ("accuracy on noisy labels", "the parabola of a memorising network"),
+        _ => ("clean accuracy", "the straight line that a quadratic needs"),
+    };
     match outcome {
         Outcome::Literal => {
             "Yes, as published: accuracy on noisy labels is the quadratic of Eq. 4, because clean accuracy falls on the line 1 - eps.".into()
@@ -170,20 +175,20 @@ fn sentence(outcome: Outcome, s: &Statistics) -> String {
              has 1 and is off by up to {:.3}.",
             literal_gap(s)
         ),
-        Outcome::NearlyStraight => format!(
-            "Practically quadratic: clean accuracy is straight within {MARGIN}, though the data tell it from the scaled 1-NN law."
-        ),
+        Outcome::NearlyStraight => {
+            format!("Practically quadratic: {subject} keeps within {MARGIN} of {line}, though not exactly to it.")
+        }
         Outcome::Averages => {
-            "Not quadratic: clean accuracy stays above the straight line that a quadratic needs, because the network averages labels.".into()
+            format!("Not quadratic: {subject} stays above {line}, because the network averages labels.")
         }
         Outcome::BelowLine => {
-            "Not quadratic: clean accuracy falls below the straight line that a quadratic needs; the network does worse than repeating its labels.".into()
+            format!("Not quadratic: {subject} falls below {line}; the network does worse than repeating its labels.")
         }
         Outcome::Undecided if curve.straightness.is_none() => {
-            "Undecided: without a value at noise ratio 0 the straight line that clean accuracy should follow is not fixed.".into()
+            format!("Undecided: without a value at noise ratio 0 {line} is not fixed.")
         }
         Outcome::Undecided => format!(
-            "Undecided: the data show neither that clean accuracy is straight within {MARGIN} nor that it bends by more."
+            "Undecided: the data show neither that {subject} keeps within {MARGIN} of {line} nor that it leaves it by more."
         ),
         Outcome::PipelineFault | Outcome::Artefact | Outcome::InterpolationOnly => {
             unreachable!("never the main outcome of a cell")
@@ -235,7 +240,7 @@ fn meaning(outcome: Outcome, curve: &CurveStatistics) -> String {
             format!("It repeats fewer wrong labels than it was given{votes} ({exponent}).")
         }
         Outcome::BelowLine => format!("It repeats more wrong labels than it was given ({exponent})."),
-        _ => format!("The {exponent} would be 1 for a network that repeats wrong labels at their own rate."),
+        _ => format!("A network that repeats wrong labels at their own rate has vote exponent 1; here: {exponent}."),
     }
 }
 
@@ -254,7 +259,7 @@ fn exponent_in_words(curve: &CurveStatistics) -> String {
         (Some(i), _) | (None, Some(i)) => {
             format!("vote exponent {:.2}, 95 % interval {:.2} to {:.2}", i.estimate, i.low, i.high)
         }
-        (None, None) => "vote exponent".into(),
+        (None, None) => "vote exponent not estimable".into(),
     }
 }
 
