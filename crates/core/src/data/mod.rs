@@ -191,6 +191,21 @@ impl Split {
         Split { inputs, labels: rows(&self.labels, 1, indices) }
     }
 
+    /// These samples, then those of another split of the same shape.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn followed_by(mut self, other: &Split) -> Split {
+        assert_eq!(self.input_shape(), other.input_shape(), "samples of different shapes");
+        match (&mut self.inputs, &other.inputs) {
+            (Inputs::Images { pixels, .. }, Inputs::Images { pixels: more, .. }) => pixels.extend_from_slice(more),
+            (Inputs::Vectors { values, .. }, Inputs::Vectors { values: more, .. }) => values.extend_from_slice(more),
+            _ => unreachable!("equal shapes are of one kind"),
+        }
+        self.labels.extend_from_slice(&other.labels);
+        self
+    }
+
     /// Indices of `n` samples drawn without replacement, in ascending order.
     ///
     /// Of one seed, a smaller subset is part of every larger one.

@@ -1,0 +1,206 @@
+//! Finished cells arranged as curves: seeds by noise ratios.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use retrial_core::Seed;
+use retrial_core::noise::NoiseKind;
+use retrial_core::results::{Finished, Results};
+
+use crate::co_teaching::Outcome;
+use crate::config::{Config, Memorise, Method, Noise, Weights};
+use crate::fits::{self, DRAWS, Gate, PairedCurves, Statistics};
+use crate::incv;
+use crate::laws::Setting;
+use crate::memorise::{self, MEMORISED, Reading};
+use crate::paper::{NoisyQuadratic, Summary};
+
+/// Seed of every resampling: figures and verdicts are the same each time they are made.
+pub const RESAMPLING: Seed = Seed(2019);
+
+/// Which epoch of a run is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The last.
+    Last,
+    /// The best on noisy validation labels.
+    Best,
+}
+
+/// Runs that differ in noise ratio and seed only, complete: every seed at every level.
+pub struct Sweep {
+    /// Noise ratios, ascending.
+    pub levels: Vec<f64>,
+    /// `[seed][level]`.
+    pub runs: Vec<Vec<memorise::Summary>>,
+    /// Noise and number of classes.
+    pub setting: Setting,
+    /// Held-out samples of a run.
+    pub held_out: usize,
+    /// Training samples of a run.
+    pub train: usize,
+}
+
+impl Sweep {
+    /// The runs of an experiment whose config `wanted` accepts. Seeds that lack a level are left out.
+    pub fn of(results: &Results<NoisyQuadratic>, experiment: &str, wanted: impl Fn(&Memorise) -> bool) -> Option<Self> {
+        let mut by_seed: BTreeMap<u64, BTreeMap<u64, memorise::Summary>> = BTreeMap::new();
+        let mut levels = BTreeSet::new();
+        let (mut setting, mut held_out, mut train) = (None, 0, 0);
+        for cell in results.finished(experiment) {
+            let (Config::Memorise(config), Summary::Memorise(summary)) = (&cell.config, &cell.summary) else {
+                continue;
+            };
+            if !wanted(config) {
+                continue;
+            }
+            let level = (config.level * 1e6).round() as u64;
+            levels.insert(level);
+            by_seed.entry(config.seed).or_default().insert(level, summary.clone());
+            (held_out, train) = (config.task.held_out, config.task.train);
+            let classes = summary.last.confusion.len();
+            setting = Some(match config.noise {
+                Noise::Class(NoiseKind::Pair) => Setting::pair(classes),
+                _ => Setting::symmetric(classes),
+            });
+        }
+        let runs: Vec<Vec<memorise::Summary>> = by_seed
+            .into_values()
+            .filter(|runs| runs.len() == levels.len())
+            .map(|runs| runs.into_values().collect())
+            .collect();
+        let levels = levels.into_iter().map(|level| level as f64 / 1e6).collect();
+        (!runs.is_empty()).then_some(Self { levels, runs, setting: setting?, held_out, train })
+    }
+
+    /// A number of every run, `[seed][level]`.
+    pub fn map<T>(&self, value: impl Fn(&memorise::Summary) -> T) -> Vec<Vec<T>> {
+        self.runs.iter().map(|runs| runs.iter().map(&value).collect()).collect()
+    }
+
+    /// The curves m and A read at one time.
+    pub fn curves(&self, when: When) -> PairedCurves {
+        let read = |value: fn(&Reading) -> f64| Some(self.map(|run| value(reading(run, when))));
+        PairedCurves {
+            setting: self.setting,
+            levels: self.levels.clone(),
+            clean: read(|r| r.clean_accuracy),
+            noisy: read(|r| r.noisy_accuracy_expected.unwrap_or(r.noisy_accuracy)),
+            noisy_exact: true,
+            test_size: Some(self.held_out),
+        }
+    }
+
+    /// Curves of the last epoch, of the runs that memorised their labels only, and how many did.
+    pub fn memorised(&self) -> Result<(PairedCurves, Gate), fits::Error> {
+        // The gate asks for three epochs in a row; one that grazes the threshold at the end has not passed.
+        let fitted = self.map(|run| if run.memorised { run.last.train_accuracy } else { 0. });
+        fits::gate(&self.curves(When::Last), &fitted, MEMORISED)
+    }
+
+    /// All statistics of the memorised runs.
+    pub fn statistics(&self) -> Result<(Statistics, Gate), fits::Error> {
+        let (curves, gate) = self.memorised()?;
+        let mut statistics = fits::analyse(&curves, DRAWS, RESAMPLING)?;
+        statistics.gate = Some(gate.clone());
+        Ok((statistics, gate))
+    }
+
+    /// Mean confusion matrix over seeds at one level, rows summing to one.
+    pub fn confusion(&self, level: f64) -> Option<Vec<Vec<f64>>> {
+        let at = self.levels.iter().position(|&l| (l - level).abs() < 1e-9)?;
+        let classes = self.setting.classes;
+        let mut mean = vec![vec![0.; classes]; classes];
+        for runs in &self.runs {
+            for (row, counts) in mean.iter_mut().zip(&runs[at].last.confusion) {
+                let total = f64::from(counts.iter().sum::<u32>().max(1));
+                for (cell, &count) in row.iter_mut().zip(counts) {
+                    *cell += f64::from(count) / total / self.runs.len() as f64;
+                }
+            }
+        }
+        Some(mean)
+    }
+}
+
+/// A run's reading; the last epoch stands in where there was no validation.
+pub fn reading(run: &memorise::Summary, when: When) -> &Reading {
+    match when {
+        When::Last => &run.last,
+        When::Best => run.best.as_ref().unwrap_or(&run.last),
+    }
+}
+
+/// A finished memorisation cell with its config.
+pub fn memorise_cell(cell: &Finished<NoisyQuadratic>) -> Option<(&Memorise, &memorise::Summary)> {
+    match (&cell.config, &cell.summary) {
+        (Config::Memorise(config), Summary::Memorise(summary)) => Some((config, summary)),
+        _ => None,
+    }
+}
+
+/// Curves of the nearest-neighbour control for one k.
+pub fn control(results: &Results<NoisyQuadratic>, experiment: &str, k: usize) -> Option<PairedCurves> {
+    let mut levels = vec![];
+    let (mut clean, mut noisy, mut held_out) = (vec![], vec![], 0);
+    for cell in results.finished(experiment) {
+        let (Config::Neighbours(config), Summary::Neighbours(summary)) = (&cell.config, &cell.summary) else {
+            continue;
+        };
+        let votes: Vec<_> = summary.votes.iter().filter(|v| v.k == k).collect();
+        levels = votes.iter().map(|v| v.level).collect();
+        clean.push(votes.iter().map(|v| v.clean_accuracy).collect());
+        noisy.push(votes.iter().map(|v| v.noisy_accuracy_expected.unwrap_or(v.noisy_accuracy)).collect());
+        held_out = config.task.held_out;
+    }
+    (!clean.is_empty() && !levels.is_empty()).then(|| PairedCurves {
+        setting: Setting::symmetric(10),
+        levels,
+        clean: Some(clean),
+        noisy: Some(noisy),
+        noisy_exact: true,
+        test_size: Some(held_out),
+    })
+}
+
+/// INCV runs by noise (pair or symmetric) and noise ratio.
+pub fn incv_cells(results: &Results<NoisyQuadratic>, weights: Weights) -> Vec<((bool, f64), Vec<incv::Summary>)> {
+    let mut found: Vec<((bool, f64), Vec<incv::Summary>)> = vec![];
+    for cell in results.finished("S6") {
+        let (Config::Incv(config), Summary::Incv(summary)) = (&cell.config, &cell.summary) else { continue };
+        if config.weights != weights {
+            continue;
+        }
+        let key = (config.noise == NoiseKind::Pair, config.level);
+        match found.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, runs)) => runs.push(summary.clone()),
+            None => found.push((key, vec![summary.clone()])),
+        }
+    }
+    found
+}
+
+/// Noise (pair or symmetric) and noise ratio in per cent.
+pub type Setup = (bool, u32);
+
+/// Outcome of the final training by setup and seed: of INCV + Co-teaching (`None`) or of a baseline.
+pub fn final_accuracies(
+    results: &Results<NoisyQuadratic>,
+    method: Option<Method>,
+) -> BTreeMap<Setup, BTreeMap<u64, Outcome>> {
+    let mut found: BTreeMap<Setup, BTreeMap<u64, Outcome>> = BTreeMap::new();
+    for cell in ["S6", "S7"].into_iter().flat_map(|name| results.finished(name)) {
+        let (noise, level, seed, outcome) = match (&cell.config, &cell.summary, method) {
+            (Config::Incv(c), Summary::Incv(s), None) if c.weights == Weights::Published => match &s.outcome {
+                Some(outcome) => (&c.noise, c.level, c.seed, outcome),
+                None => continue,
+            },
+            (Config::Baseline(c), Summary::Baseline(s), Some(method)) if c.method == method => {
+                (&c.noise, c.level, c.seed, &s.outcome)
+            }
+            _ => continue,
+        };
+        let setup = (*noise == NoiseKind::Pair, (level * 100.).round() as u32);
+        found.entry(setup).or_default().insert(seed, outcome.clone());
+    }
+    found
+}
