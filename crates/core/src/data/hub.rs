@@ -110,3 +110,184 @@ fn read_image(bytes: &[u8], id: DatasetId, pixels: &mut Vec<u8>) -> Result<(), S
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::Command;
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+    use crate::data::{Dataset, Inputs, Split, official};
+
+    /// The first `n` images of a split, planes `[channels, height, width]` one after the other, and their labels.
+    fn first(split: &Split, n: usize) -> Records {
+        let split = split.select(&(0..n as u32).collect::<Vec<_>>());
+        let Inputs::Images { pixels, .. } = split.inputs else { unreachable!("images") };
+        let labels = split.labels.iter().map(|&label| label as u8).collect();
+        Records { pixels, labels, coarse: Vec::new() }
+    }
+
+    fn png(planes: &[u8], channels: usize, side: usize) -> Vec<u8> {
+        let interleaved: Vec<u8> =
+            (0..side * side).flat_map(|i| (0..channels).map(move |c| planes[c * side * side + i])).collect();
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, side as u32, side as u32);
+        encoder.set_color(if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Fast);
+        encoder.write_header().unwrap().write_image_data(&interleaved).unwrap();
+        bytes
+    }
+
+    /// A parquet file as the hub makes them: a group with the image's bytes and path, then integer labels.
+    fn parquet(records: &Records, channels: usize, side: usize) -> Vec<u8> {
+        let (image, label) = if channels == 1 { ("image", "label") } else { ("img", "label") };
+        let coarse = if records.coarse.is_empty() { "" } else { "optional int64 coarse_label;" };
+        let schema = format!(
+            "message schema {{ optional group {image} {{ optional binary bytes; optional binary path (UTF8); }}
+             optional int64 {label}; {coarse} }}"
+        );
+        let schema = Arc::new(parse_message_type(&schema).unwrap());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(WriterProperties::default())).unwrap();
+        let n = records.labels.len();
+        let images = records.pixels.chunks_exact(channels * side * side);
+        let images: Vec<ByteArray> = images.map(|planes| png(planes, channels, side).into()).collect();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&images, Some(&vec![2; n]), None).unwrap();
+        column.close().unwrap();
+        // No paths.
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&[], Some(&vec![1; n]), None).unwrap();
+        column.close().unwrap();
+        for labels in [&records.labels, &records.coarse] {
+            if let Some(mut column) = group.next_column().unwrap() {
+                let labels: Vec<i64> = labels.iter().map(|&label| label.into()).collect();
+                column.typed::<Int64Type>().write_batch(&labels, Some(&vec![1; n]), None).unwrap();
+                column.close().unwrap();
+            }
+        }
+        group.close().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    /// A hub on this machine that serves one data set under every name; its address.
+    fn serve(train: Vec<u8>, test: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                answer(stream.unwrap(), &train, &test);
+            }
+        });
+        address
+    }
+
+    fn answer(mut stream: TcpStream, train: &[u8], test: &[u8]) {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let request = lines.next().unwrap_or(Ok(String::new())).unwrap_or_default();
+        // Headers end with an empty line.
+        for line in lines {
+            if line.map_or(true, |line| line.is_empty()) {
+                break;
+            }
+        }
+        let listing = br#"{"id": "a/b", "siblings": [{"rfilename": "README.md"},
+            {"rfilename": "plain_text/test/0000.parquet"}, {"rfilename": "plain_text/train/0000.parquet"}]}"#;
+        let (status, body, tag): (&str, &[u8], &str) = match request.split(' ').nth(1) {
+            Some(path) if path.starts_with("/api/datasets/") => ("200 OK", listing, "listing"),
+            Some(path) if path.ends_with("train/0000.parquet") => ("200 OK", train, "train"),
+            Some(path) if path.ends_with("test/0000.parquet") => ("200 OK", test, "test"),
+            _ => ("404 Not Found", b"", "none"),
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: \"{tag}\"\r\nX-Repo-Commit: {}\r\nConnection: close\r\n\r\n",
+            body.len(),
+            "0".repeat(40)
+        );
+        let body = if request.starts_with("HEAD") { b"" } else { body };
+        // A client that has hung up is its own affair.
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    }
+
+    fn fetch_from(address: &str, id: DatasetId) -> Result<[Records; 2], String> {
+        let cache = tempfile::tempdir().unwrap();
+        let client = HFClient::builder().endpoint(address).cache_dir(cache.path()).build_sync().unwrap();
+        splits(&client, id)
+    }
+
+    /// All of MNIST through parquet and HTTP: the official files come out, checksums and all.
+    #[test]
+    fn mnist_from_a_hub_is_mnist() {
+        let data = Dataset::load(DatasetId::Mnist, None).unwrap();
+        let parts = [first(&data.train, 60_000), first(&data.test, 10_000)];
+        let address = serve(parquet(&parts[0], 1, 28), parquet(&parts[1], 1, 28));
+        let fetched = fetch_from(&address, DatasetId::Mnist).unwrap();
+        let set = official::of(DatasetId::Mnist);
+        set.verify(&set.files_of(fetched), Path::new("hub")).unwrap();
+    }
+
+    #[test]
+    fn photographs_from_a_hub_are_the_embedded_ones() {
+        let data = Dataset::load(DatasetId::Cifar10Subset, None).unwrap();
+        let parts = [first(&data.train, 50), first(&data.test, 20)];
+        let address = serve(parquet(&parts[0], 3, 32), parquet(&parts[1], 3, 32));
+        assert_eq!(fetch_from(&address, DatasetId::Cifar10).unwrap(), parts);
+
+        // Why candle-datasets' own loader is not used. Should this fail, it has been corrected. It takes the hub's
+        // address from the environment, so it runs in a process of its own.
+        let home = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "data::hub::tests::candle_swaps_height_and_width", "--ignored"]);
+        let output = child.env("HF_ENDPOINT", &address).env("HF_HOME", home.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    #[ignore = "run by photographs_from_a_hub_are_the_embedded_ones, which serves the images"]
+    fn candle_swaps_height_and_width() {
+        let data = Dataset::load(DatasetId::Cifar10Subset, None).unwrap();
+        let ours: Vec<f32> = first(&data.train, 50).pixels.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+        let theirs = candle_datasets::vision::cifar::load().unwrap().train_images;
+        let upright = theirs.permute((0, 1, 3, 2)).unwrap();
+        assert_ne!(theirs.flatten_all().unwrap().to_vec1::<f32>().unwrap(), ours);
+        assert_eq!(upright.flatten_all().unwrap().to_vec1::<f32>().unwrap(), ours);
+    }
+
+    #[test]
+    fn coarse_labels_come_before_fine_ones_in_the_official_layout() {
+        let data = Dataset::load(DatasetId::Cifar10Subset, None).unwrap();
+        let with_coarse = |mut records: Records| {
+            records.coarse = records.labels.iter().map(|label| label + 10).collect();
+            records
+        };
+        let parts = [with_coarse(first(&data.train, 7)), with_coarse(first(&data.test, 3))];
+        let address = serve(parquet(&parts[0], 3, 32), parquet(&parts[1], 3, 32));
+        let fetched = fetch_from(&address, DatasetId::Cifar100).unwrap();
+        assert_eq!(fetched, parts);
+        let files = official::of(DatasetId::Cifar100).files_of(fetched);
+        assert_eq!(files[0][..2], [parts[0].coarse[0], parts[0].labels[0]]);
+        assert_eq!((files[0].len(), files[1].len()), (7 * 3_074, 3 * 3_074));
+    }
+
+    #[test]
+    fn a_hub_that_fails_or_lies_gives_a_reason() {
+        let data = Dataset::load(DatasetId::Cifar10Subset, None).unwrap();
+        let parts = [first(&data.train, 5), first(&data.test, 2)];
+        let address = serve(parquet(&parts[0], 3, 32), parquet(&parts[1], 3, 32));
+        // Colour photographs under the name of MNIST.
+        let said = fetch_from(&address, DatasetId::Mnist).unwrap_err();
+        assert!(said.contains("ylecun/mnist, row 0: expected a Grayscale image of 28 x 28"), "{said}");
+        let address = serve(b"no parquet".to_vec(), b"no parquet either".to_vec());
+        let said = fetch_from(&address, DatasetId::Cifar10).unwrap_err();
+        assert!(said.starts_with("the hub's uoft-cs/cifar10: "), "{said}");
+    }
+}
