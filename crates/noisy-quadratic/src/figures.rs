@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::claims::{Primary, reported};
 use crate::config::{Method, Weights};
 use crate::fits::PairedCurves;
+use crate::incv::Iteration;
 use crate::laws::{Curve, Law, Selection, Setting, scan_noise_ratio};
 use crate::memorise::{self, Epoch};
 use crate::paper::NoisyQuadratic;
@@ -85,6 +86,9 @@ fn kind(pair: bool) -> &'static str {
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
+
+/// A number of something.
+type Of<T> = fn(&T) -> f64;
 
 const METHODS: [(&str, Option<Method>); 5] = [
     ("INCV + Co-teaching", None),
@@ -261,7 +265,12 @@ fn sceptic(p: &Primary, neighbours: Option<&PairedCurves>, reported: &Reported, 
     let (clean, noisy) = (p.curves.clean.clone().unwrap_or_default(), p.curves.noisy.clone().unwrap_or_default());
     let statistics = p.statistics.primary();
     let fitted = |law: Law| statistics.model(law).map(|row| law.with(setting, &row.parameters));
-    let (literal, scaled, sharpened) = (Law::Literal.with(setting, &[]), fitted(Law::Scaled), fitted(Law::Sharpened));
+    let (literal, sharpened) = (Law::Literal.with(setting, &[]), fitted(Law::Sharpened));
+    // From the measured noise-free accuracy, as K is measured: nothing is fitted.
+    let scaled = (levels.first() == Some(&0.)).then(|| {
+        let a0 = mean(&clean.iter().map(|seed| seed[0]).collect::<Vec<_>>());
+        Law::Scaled.with(setting, &[a0])
+    });
     let stopped = p.sweep.curves(When::Best);
 
     let curve = |law: &Curve, on_clean: bool| -> Vec<(f64, f64)> {
@@ -310,10 +319,9 @@ fn sceptic(p: &Primary, neighbours: Option<&PairedCurves>, reported: &Reported, 
         let mut panel = Panel::new()
             .x(Axis::linear("noise ratio ε").range(0., 1.))
             .y(Axis::linear(label))
-            .layer(Layer::x_span("every classifier scores the same", blind - 0.1, 1.0))
-            .layer(Layer::theory(LITERAL, gap(&literal)));
+            .layer(Layer::x_span("too near the level where all classifiers score 1/10", blind - 0.1, 1.0));
         if scaled.is_some() {
-            panel = panel.layer(Layer::line(SCALED, [(0., 0.), (0.9, 0.)]).color(Color::SKY));
+            panel = panel.layer(Layer::line(SCALED, grid().map(|e| (e, 0.))).color(Color::SKY));
         }
         if let Some(law) = &sharpened {
             panel = panel.layer(Layer::line(SHARPENED, gap(law)).color(Color::VERMILLION));
@@ -348,8 +356,8 @@ fn headline(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Fi
         let sweep = Sweep::of(results, experiment, |_| true)?;
         let setting = sweep.setting;
         let literal = Law::Literal.with(setting, &[]);
-        let parts: [(&str, &str, fn(&memorise::Reading) -> f64); 3] = [
-            ("accuracy on noisy labels", "held-out accuracy w.r.t. noisy", |r| r.noisy_accuracy),
+        let parts: [(&str, &str, Of<memorise::Reading>); 3] = [
+            ("accuracy, noisy labels", "held-out accuracy w.r.t. noisy", |r| r.noisy_accuracy),
             ("label precision", "label precision", |r| r.label_precision.unwrap_or(f64::NAN)),
             ("label recall", "label recall", |r| r.label_recall.unwrap_or(f64::NAN)),
         ];
@@ -452,7 +460,7 @@ fn incv(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Figure
     }
     let mut panels = vec![];
     for (name, metric, value) in [
-        ("label precision", "label precision", (|i| i.label_precision) as fn(&crate::incv::Iteration) -> f64),
+        ("label precision", "label precision", (|i| i.label_precision) as Of<Iteration>),
         ("label recall", "label recall", |i| i.label_recall),
     ] {
         let mut panel = Panel::new()

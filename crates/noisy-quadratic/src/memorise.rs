@@ -167,7 +167,7 @@ pub fn train(config: &Memorise, run: &mut CellRun) -> Result<Summary, CellError>
             validation_noisy: None,
             validation_clean: None,
         };
-        if task.validation.len() > 0 {
+        if !task.validation.is_empty() {
             let seen = learner.predict(&task, &task.validation, &task.validation.indices())?.predictions;
             let noisy = accuracy(&seen, task.validation.given());
             row.validation_noisy = Some(noisy);

@@ -28,6 +28,11 @@ impl Part {
         self.split.labels.len()
     }
 
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Every sample's index.
     pub fn indices(&self) -> Vec<u32> {
         (0..self.len() as u32).collect()
@@ -149,9 +154,12 @@ fn balanced_order(labels: &[u32], classes: usize, mut stream: ChaCha8Rng) -> Vec
     (0..longest).flat_map(|rank| by_class.iter().filter_map(move |members| members.get(rank).copied())).collect()
 }
 
+/// Data sets reduced to so many components.
+type Reduced = HashMap<(DatasetId, usize), Arc<Dataset>>;
+
 /// The data set that a task draws from. Principal components are the same for every seed and computed once.
 fn source(source: &Source, config: &TaskConfig, seed: Seed, run: &CellRun) -> Result<Arc<Dataset>, CellError> {
-    static COMPONENTS: Mutex<Option<HashMap<(DatasetId, usize), Arc<Dataset>>>> = Mutex::new(None);
+    static COMPONENTS: Mutex<Option<Reduced>> = Mutex::new(None);
     match *source {
         Source::Images(id) => run.dataset(id),
         Source::Gaussians { bayes_accuracy } => {
