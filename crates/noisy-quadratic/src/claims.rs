@@ -10,7 +10,10 @@ use crate::fits::{self, DECISIVE, DRAWS, Gate, MARGIN, PairedCurves, Statistics,
 use crate::laws::{Law, Selection, Setting, scan_noise_ratio};
 use crate::memorise::Epoch;
 use crate::paper::NoisyQuadratic;
-use crate::readings::{RESAMPLING, Sweep, When, control, final_accuracies, incv_cells, memorise_cell, reading};
+use crate::readings::{
+    RESAMPLING, Regime, Sweep, When, control, final_accuracies, incv_cells, memorise_cell, reading,
+    regimes as all_regimes,
+};
 
 /// Noise ratios up to which Eq. 4 is judged: beyond, the noisy labels say too little about the network.
 const HIGHEST: f64 = 0.7;
@@ -37,8 +40,8 @@ pub struct Primary {
     pub statistics: Statistics,
     /// The same of one nearest neighbour on the same inputs.
     pub control: Option<Statistics>,
-    /// Runs read at the best epoch, a regime in which the premise fails.
-    pub early_stopped: Option<Statistics>,
+    /// Regimes in which the premise fails: the same runs read at their best epoch, and regularised networks.
+    pub regimes: Vec<(String, Statistics)>,
 }
 
 impl Primary {
@@ -49,11 +52,20 @@ impl Primary {
         let (statistics, gate) = sweep.statistics().map_err(|e| format!("{experiment}: {e}"))?;
         let (curves, _) = sweep.memorised().map_err(|e| e.to_string())?;
         let analyse = |curves: &PairedCurves| fits::analyse(curves, DRAWS, RESAMPLING).ok();
+        let mut regimes = vec![];
+        if let Some(stopped) = analyse(&sweep.curves(When::Best)) {
+            regimes.push(("networks stopped at the best noisy validation accuracy".to_string(), stopped));
+        }
+        if experiment == "S1" {
+            let not_memorised = |r: &Regime| r.sweep.runs.iter().flatten().any(|run| !run.memorised);
+            let others = all_regimes(results).into_iter().filter(|r| not_memorised(r) && r.sweep.matrix_known);
+            regimes.extend(others.filter_map(|r| Some((r.name, r.statistics?))));
+        }
         let what = if experiment == "S1" { "MNIST, MLP" } else { "CIFAR-10 (principal components), MLP" };
         Ok(Self {
             scope: format!("{what}, {} training images, last epoch, profile {}", sweep.train, results.profile.name()),
             control: control(results, control_name, 1).as_ref().and_then(analyse),
-            early_stopped: analyse(&sweep.curves(When::Best)),
+            regimes,
             sweep,
             curves,
             gate,
@@ -63,9 +75,7 @@ impl Primary {
 
     /// What the verdict table says of this learner.
     pub fn verdict(&self) -> fits::Verdict {
-        let stopped =
-            self.early_stopped.as_ref().map(|s| ("networks stopped at the best noisy validation accuracy", s));
-        let regimes: Vec<(&str, &Statistics)> = stopped.into_iter().collect();
+        let regimes: Vec<(&str, &Statistics)> = self.regimes.iter().map(|(name, s)| (name.as_str(), s)).collect();
         fits::verdict(&self.statistics, self.control.as_ref(), &regimes)
     }
 

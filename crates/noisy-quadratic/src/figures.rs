@@ -1,19 +1,19 @@
 //! Tables and figures, from finished cells alone.
 
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel, Share};
-use retrial_core::noise::TransitionMatrix;
+use retrial_core::noise::{NoiseKind, TransitionMatrix};
 use retrial_core::results::{Error, Reported, Results, Table};
 use retrial_core::stats::{mean_t_interval, summary};
 use serde::Serialize;
 
 use crate::claims::{Primary, reported};
-use crate::config::{Method, Weights};
+use crate::config::{Config, Method, Weights};
 use crate::fits::PairedCurves;
 use crate::incv::Iteration;
 use crate::laws::{Curve, Law, Selection, Setting, scan_noise_ratio};
 use crate::memorise::{self, Epoch};
 use crate::paper::NoisyQuadratic;
-use crate::readings::{Sweep, When, control, final_accuracies, incv_cells, memorise_cell, reading};
+use crate::readings::{Sweep, When, control, final_accuracies, incv_cells, memorise_cell, reading, regimes};
 
 const MEMORISED: &str = "memorised network";
 const STOPPED: &str = "same network, stopped early";
@@ -77,6 +77,20 @@ struct MethodRow {
     last_sd: Option<f64>,
     mean_of_last_tenth: f64,
     best: f64,
+}
+
+/// One level of a variant of the learner; a row of `scope.csv`.
+#[derive(Serialize)]
+struct ScopeRow {
+    regime: String,
+    noise_ratio: f64,
+    seeds: usize,
+    memorised: usize,
+    clean_accuracy: f64,
+    noisy_accuracy: f64,
+    clean_accuracy_stopped_early: f64,
+    departure_from_line: Option<f64>,
+    exponent: Option<f64>,
 }
 
 fn kind(pair: bool) -> &'static str {
@@ -180,7 +194,30 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
             });
         }
     }
+    let mut scope = vec![];
+    for regime in regimes(results) {
+        let statistics = regime.statistics.as_ref().filter(|_| regime.sweep.matrix_known).map(|s| s.primary());
+        for (l, &level) in regime.sweep.levels.iter().enumerate() {
+            let runs: Vec<&memorise::Summary> = regime.sweep.runs.iter().map(|runs| &runs[l]).collect();
+            let of =
+                |value: &dyn Fn(&memorise::Summary) -> f64| mean(&runs.iter().map(|r| value(r)).collect::<Vec<_>>());
+            scope.push(ScopeRow {
+                regime: regime.name.clone(),
+                noise_ratio: level,
+                seeds: runs.len(),
+                memorised: runs.iter().filter(|run| run.memorised).count(),
+                clean_accuracy: of(&|run| run.last.clean_accuracy),
+                noisy_accuracy: of(&|run| run.last.noisy_accuracy),
+                clean_accuracy_stopped_early: of(&|run| reading(run, When::Best).clean_accuracy),
+                departure_from_line: statistics.and_then(|s| Some(s.straightness.as_ref()?.bend.estimate)),
+                exponent: statistics.and_then(|s| Some(s.exponent.gamma?.estimate)),
+            });
+        }
+    }
     let mut tables = vec![];
+    if !scope.is_empty() {
+        tables.push(Table::from_rows("scope", &scope)?);
+    }
     if !curves.is_empty() {
         tables.push(Table::from_rows("curves", &curves)?);
     }
@@ -225,6 +262,12 @@ pub fn figures(results: &Results<NoisyQuadratic>) -> Result<Vec<(String, Figure)
     }
     if let Some(figure) = methods(results) {
         figures.push(("methods".into(), figure));
+    }
+    if let Some(figure) = final_epochs(results)? {
+        figures.push(("final-epochs".into(), figure));
+    }
+    if let Some(figure) = exponents(results) {
+        figures.push(("exponents".into(), figure));
     }
     Ok(figures)
 }
@@ -546,5 +589,81 @@ fn methods(results: &Results<NoisyQuadratic>) -> Option<Figure> {
             .subtitle("MNIST, 10,000 training images, MLP, mean and 95 % interval over seeds")
             .panel(panel)
             .heights([400.]),
+    )
+}
+
+/// Clean accuracy over the epochs of the final training, one panel a setting.
+fn final_epochs(results: &Results<NoisyQuadratic>) -> Result<Option<Figure>, Error> {
+    // Setting, method, then the curve of every seed.
+    let mut curves: Vec<((String, &str), Vec<Vec<f64>>)> = vec![];
+    for cell in ["S6", "S7"].into_iter().flat_map(|name| results.finished(name)) {
+        let (noise, level, method) = match &cell.config {
+            Config::Incv(c) if c.then.is_some() => (&c.noise, c.level, None),
+            Config::Baseline(c) => (&c.noise, c.level, Some(c.method)),
+            _ => continue,
+        };
+        let Some((name, _)) = METHODS.iter().find(|(_, m)| *m == method) else { continue };
+        let rows: Vec<crate::incv::Epoch> = cell.epochs()?;
+        let curve: Vec<f64> = rows.iter().filter_map(|row| row.held_out_clean).collect();
+        let key = (format!("{} {level}", kind(*noise == NoiseKind::Pair)), *name);
+        match curves.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, seeds)) => seeds.push(curve),
+            None => curves.push((key, vec![curve])),
+        }
+    }
+    let mut settings: Vec<String> = curves.iter().map(|((setting, _), _)| setting.clone()).collect();
+    settings.dedup();
+    settings.sort();
+    settings.dedup();
+    if settings.is_empty() {
+        return Ok(None);
+    }
+    let panels = settings.iter().map(|setting| {
+        let mut panel = Panel::new().title(setting).x(Axis::linear("epoch").whole()).y(Axis::linear("clean accuracy"));
+        for (name, _) in METHODS {
+            let Some((_, seeds)) = curves.iter().find(|((s, m), _)| s == setting && *m == name) else { continue };
+            let epochs = seeds.iter().map(Vec::len).min().unwrap_or(0);
+            let at: Vec<f64> = (1..=epochs).map(|e| e as f64).collect();
+            panel = panel.layer(Layer::line(name, means(&at, seeds)));
+        }
+        panel
+    });
+    Ok(Some(
+        Figure::new("Does accuracy collapse late in training?")
+            .subtitle("MNIST, 10,000 training images, MLP, final training, mean over seeds")
+            .panels(panels)
+            .columns(2)
+            .share_x(Share::All),
+    ))
+}
+
+/// The exponent of the vote for every variant of the learner: 1 is the published law.
+fn exponents(results: &Results<NoisyQuadratic>) -> Option<Figure> {
+    let mut rows = vec![];
+    for regime in regimes(results) {
+        let gamma =
+            regime.statistics.as_ref().filter(|_| regime.sweep.matrix_known).and_then(|s| s.primary().exponent.gamma);
+        if let Some(gamma) = gamma {
+            let runs = regime.sweep.runs.iter().flatten();
+            let memorised = runs.clone().filter(|run| run.memorised).count();
+            rows.push((format!("{} ({memorised}/{} memorised)", regime.name, runs.count()), gamma));
+        }
+    }
+    if rows.is_empty() {
+        return None;
+    }
+    let panel = Panel::new()
+        .y(Axis::categories("", rows.iter().map(|(name, _)| name.clone())))
+        .x(Axis::linear("exponent γ of the sharpened vote"))
+        .layer(Layer::vertical("Eq. 4: one neighbour's vote", 1.))
+        .layer(
+            Layer::forest("fitted, 95 % interval", rows.iter().map(|(_, g)| (g.estimate, g.low, g.high)))
+                .color(Color::BLUE),
+        );
+    Some(
+        Figure::new("How much do networks average the noisy labels?")
+            .subtitle("last epoch; 1 repeats every wrong label, more averages labels")
+            .panel(panel)
+            .heights([40. * rows.len() as f64 + 60.]),
     )
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use retrial_core::Seed;
+use retrial_core::model::Architecture;
 use retrial_core::noise::NoiseKind;
 use retrial_core::results::{Finished, Results};
+use retrial_core::train::OptimiserConfig;
 
 use crate::co_teaching::Outcome;
 use crate::config::{Config, Memorise, Method, Noise, Weights};
@@ -38,6 +40,8 @@ pub struct Sweep {
     pub held_out: usize,
     /// Training samples of a run.
     pub train: usize,
+    /// Whether noise is symmetric or pair, so that the laws speak of it.
+    pub matrix_known: bool,
 }
 
 impl Sweep {
@@ -45,7 +49,7 @@ impl Sweep {
     pub fn of(results: &Results<NoisyQuadratic>, experiment: &str, wanted: impl Fn(&Memorise) -> bool) -> Option<Self> {
         let mut by_seed: BTreeMap<u64, BTreeMap<u64, memorise::Summary>> = BTreeMap::new();
         let mut levels = BTreeSet::new();
-        let (mut setting, mut held_out, mut train) = (None, 0, 0);
+        let (mut setting, mut held_out, mut train, mut matrix_known) = (None, 0, 0, false);
         for cell in results.finished(experiment) {
             let (Config::Memorise(config), Summary::Memorise(summary)) = (&cell.config, &cell.summary) else {
                 continue;
@@ -57,6 +61,7 @@ impl Sweep {
             levels.insert(level);
             by_seed.entry(config.seed).or_default().insert(level, summary.clone());
             (held_out, train) = (config.task.held_out, config.task.train);
+            matrix_known = matches!(config.noise, Noise::Class(NoiseKind::Symmetric | NoiseKind::Pair));
             let classes = summary.last.confusion.len();
             setting = Some(match config.noise {
                 Noise::Class(NoiseKind::Pair) => Setting::pair(classes),
@@ -69,7 +74,7 @@ impl Sweep {
             .map(|runs| runs.into_values().collect())
             .collect();
         let levels = levels.into_iter().map(|level| level as f64 / 1e6).collect();
-        (!runs.is_empty()).then_some(Self { levels, runs, setting: setting?, held_out, train })
+        (!runs.is_empty()).then_some(Self { levels, runs, setting: setting?, held_out, train, matrix_known })
     }
 
     /// A number of every run, `[seed][level]`.
@@ -203,4 +208,56 @@ pub fn final_accuracies(
         found.entry(setup).or_default().insert(seed, outcome.clone());
     }
     found
+}
+
+/// A variant of the digits' learner: another width, training size, regulariser or noise.
+pub struct Regime {
+    /// What differs, in words.
+    pub name: String,
+    /// Its runs.
+    pub sweep: Sweep,
+    /// Statistics of its last epoch, memorised or not; none where the levels are too few.
+    pub statistics: Option<Statistics>,
+}
+
+/// The variants of stage S2 and S5 that have finished, in the order of the grid.
+pub fn regimes(results: &Results<NoisyQuadratic>) -> Vec<Regime> {
+    let mut found: Vec<Memorise> = vec![];
+    let mut regimes = vec![];
+    for experiment in ["S2-regularised", "S2-width", "S2-size", "S2-instance", "S2-classwise", "S5"] {
+        for cell in results.finished(experiment) {
+            let Some((config, _)) = memorise_cell(cell) else { continue };
+            let like = |c: &Memorise| Memorise { level: 0., seed: 0, ..c.clone() };
+            if found.contains(&like(config)) {
+                continue;
+            }
+            found.push(like(config));
+            let Some(sweep) = Sweep::of(results, experiment, |c| like(c) == like(config)) else { continue };
+            let statistics = fits::analyse(&sweep.curves(When::Last), DRAWS, RESAMPLING).ok();
+            regimes.push(Regime { name: regime_name(config), sweep, statistics });
+        }
+    }
+    regimes
+}
+
+/// What makes a variant different.
+fn regime_name(config: &Memorise) -> String {
+    let network = match &config.architecture {
+        Architecture::Mlp { widths, dropout } => {
+            let width = widths.first().copied().unwrap_or(0);
+            if *dropout > 0. { format!("dropout {dropout}") } else { format!("width {width}") }
+        }
+        Architecture::SmallCnn { .. } => "CNN on CIFAR-10".into(),
+        other => format!("{other:?}"),
+    };
+    let decay = match config.optimiser {
+        OptimiserConfig::Adam { weight_decay, .. } if weight_decay > 0. => format!(", weight decay {weight_decay}"),
+        _ => String::new(),
+    };
+    let noise = match &config.noise {
+        Noise::LowMargin => ", noise on low margins".into(),
+        Noise::Class(NoiseKind::ClassConditional { matrix_seed }) => format!(", class-conditional noise {matrix_seed}"),
+        Noise::Class(_) => String::new(),
+    };
+    format!("{network}{decay}{noise}, {} images", config.task.train)
 }
