@@ -594,8 +594,9 @@ fn methods(results: &Results<NoisyQuadratic>) -> Option<Figure> {
 
 /// Clean accuracy over the epochs of the final training, one panel a setting.
 fn final_epochs(results: &Results<NoisyQuadratic>) -> Result<Option<Figure>, Error> {
+    type Curves<'a> = Vec<((String, &'a str), Vec<Vec<f64>>)>;
     // Setting, method, then the curve of every seed.
-    let mut curves: Vec<((String, &str), Vec<Vec<f64>>)> = vec![];
+    let mut curves: Curves = vec![];
     for cell in ["S6", "S7"].into_iter().flat_map(|name| results.finished(name)) {
         let (noise, level, method) = match &cell.config {
             Config::Incv(c) if c.then.is_some() => (&c.noise, c.level, None),
@@ -654,7 +655,7 @@ fn exponents(results: &Results<NoisyQuadratic>) -> Option<Figure> {
     }
     let panel = Panel::new()
         .y(Axis::categories("", rows.iter().map(|(name, _)| name.clone())))
-        .x(Axis::linear("exponent γ of the sharpened vote"))
+        .x(Axis::linear("exponent γ of the sharpened vote").range(0., 3.))
         .layer(Layer::vertical("Eq. 4: one neighbour's vote", 1.))
         .layer(
             Layer::forest("fitted, 95 % interval", rows.iter().map(|(_, g)| (g.estimate, g.low, g.high)))
