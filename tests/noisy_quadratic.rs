@@ -94,7 +94,7 @@ fn wrong_usage_is_one_clear_line() {
     };
     refused(&["run", "--profile", "smoke", "--only", "S99"], 2, &["S99", "S1", "S6"]);
     refused(&["run", "--workers", "0"], 2, &["--workers"]);
-    refused(&["run", "--profile", "smoke", "--data", "/nonexistent"], 1, &["/nonexistent"]);
+    refused(&["run", "--profile", "smoke", "--data", "/nonexistent"], 2, &["/nonexistent"]);
 }
 
 #[test]
