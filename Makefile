@@ -5,18 +5,21 @@
 #   make noisy-quadratic                  one paper
 #   make test                             format, lints, tests, and every experiment's code path
 #   make data                             the full data sets, into data/full/
+#   make bench                            training speed of whole networks on one thread
 
 PROFILE ?= quick
 PAPERS  ?= noisy-quadratic
 WORKERS ?=
+# What you train goes here; results/ holds what this repository rests on (RESULTS=results to rewrite it).
+RESULTS ?= reproduced
 CARGO   ?= cargo
 
-run_flags = --profile $(PROFILE) $(if $(WORKERS),--workers $(WORKERS))
+run_flags = --profile $(PROFILE) --results $(RESULTS) $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help reproduce-all $(PAPERS) build test data bench clean-smoke
+.PHONY: help reproduce-all $(PAPERS) build test data bench
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 reproduce-all: $(PAPERS)
 
@@ -35,5 +38,8 @@ test:
 data:
 	$(CARGO) run --release -p retrial-core --features hub --bin retrial-data -- fetch
 
+# Training steps of whole networks on one thread: a line of CSV each, medians and peak memory.
 bench:
-	$(CARGO) bench -p retrial-kernels
+	@for model in mlp cnn resnet wrn allcnn densenet; do \
+		$(CARGO) run --release --quiet -p retrial-kernels --example training_speed -- $$model --threads 1 || exit 1; \
+	done

@@ -18,6 +18,7 @@ use crate::readings::{Sweep, When, control, final_accuracies, incv_cells, memori
 const MEMORISED: &str = "memorised network";
 const STOPPED: &str = "same network, stopped early";
 const NEIGHBOUR: &str = "1-nearest neighbour";
+const NEIGHBOURS: &str = "15-nearest neighbours";
 const LITERAL: &str = "Eq. 4 as printed";
 const SCALED: &str = "Eq. 4 from the noise-free accuracy (M1)";
 const SHARPENED: &str = "sharpened vote fitted (M5)";
@@ -237,12 +238,10 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
 pub fn figures(results: &Results<NoisyQuadratic>) -> Result<Vec<(String, Figure)>, Error> {
     let reported = reported()?;
     let mut figures = vec![];
-    for (stem, experiment, control_name, k) in
-        [("sceptic", "S1", "control", 1), ("sceptic-photos", "S4", "S4-control", 1)]
-    {
+    for (stem, experiment, control_name) in [("sceptic", "S1", "control"), ("sceptic-photos", "S4", "S4-control")] {
         if let Ok(primary) = Primary::load(results, experiment, control_name) {
-            let neighbours = control(results, control_name, k);
-            figures.push((stem.to_string(), sceptic(&primary, neighbours.as_ref(), &reported, experiment)));
+            let neighbours = [1, 15].map(|k| control(results, control_name, k));
+            figures.push((stem.to_string(), sceptic(&primary, &neighbours, &reported, experiment)));
         }
     }
     if let Some(figure) = headline(results, &reported) {
@@ -302,7 +301,7 @@ fn published(reported: &Reported, pair: bool, metric: &str) -> Vec<(f64, f64)> {
 }
 
 /// The figure for the sceptic: clean accuracy is a line at best, noisy-label accuracy a parabola at best.
-fn sceptic(p: &Primary, neighbours: Option<&PairedCurves>, reported: &Reported, experiment: &str) -> Figure {
+fn sceptic(p: &Primary, neighbours: &[Option<PairedCurves>; 2], reported: &Reported, experiment: &str) -> Figure {
     let setting = p.curves.setting;
     let levels = &p.curves.levels;
     let (clean, noisy) = (p.curves.clean.clone().unwrap_or_default(), p.curves.noisy.clone().unwrap_or_default());
@@ -341,11 +340,11 @@ fn sceptic(p: &Primary, neighbours: Option<&PairedCurves>, reported: &Reported, 
         if let Some(early) = early {
             panel = panel.layer(Layer::points(STOPPED, means(&stopped.levels, early)).color(Color::ORANGE));
         }
-        if let Some(n) = neighbours {
+        for (n, (name, color)) in neighbours.iter().zip([(NEIGHBOUR, Color::GREEN), (NEIGHBOURS, Color::PURPLE)]) {
+            let Some(n) = n else { continue };
             let values = if on_clean { &n.clean } else { &n.noisy };
-            panel = panel.layer(
-                Layer::points(NEIGHBOUR, means(&n.levels, values.as_deref().unwrap_or_default())).color(Color::GREEN),
-            );
+            let points = means(&n.levels, values.as_deref().unwrap_or_default());
+            panel = panel.layer(Layer::points(name, points).color(color));
         }
         let metric = if on_clean { "label recall" } else { "held-out accuracy w.r.t. noisy" };
         panels.push(panel.layer(Layer::paper(published(reported, false, metric))));
@@ -436,7 +435,9 @@ fn headline(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Fi
 /// Prediction matrices beside the transition matrix.
 fn confusion(results: &Results<NoisyQuadratic>) -> Option<Figure> {
     let mut panels = vec![];
-    for (experiment, level, name) in [("S1", 0.4, "symmetric 0.4"), ("S3", 0.4, "pair 0.4")] {
+    for (experiment, level, name) in
+        [("S3", 0.4, "pair 0.4"), ("S1", 0.4, "symmetric 0.4"), ("S1", 0.8, "symmetric 0.8")]
+    {
         let sweep = Sweep::of(results, experiment, |_| true)?;
         let classes = sweep.setting.classes;
         let matrix = match experiment {
@@ -544,7 +545,7 @@ fn noise_ratio(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option
     let sweep = Sweep::of(results, "S1", |_| true)?;
     let classes = sweep.setting.classes as f64;
     let estimates = |when: When| sweep.map(|run| scan_noise_ratio(reading(run, when).noisy_accuracy, classes));
-    let points = reported.filter(|n| n.item.starts_with("derived from INCV")).points();
+    let points = reported.condition("symmetric").metric("implied estimated noise ratio").points();
     let panel = Panel::new()
         .x(Axis::linear("noise ratio ε").range(0., 1.))
         .y(Axis::linear("estimated noise ratio").range(0., 1.))

@@ -126,6 +126,17 @@ struct SoFar {
     best: Option<Reading>,
 }
 
+/// One held-out sample after the last epoch; a row of `predictions.csv`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// True class.
+    pub truth: u32,
+    /// Class as labelled, with noise.
+    pub given: u32,
+    /// Class that the network says.
+    pub predicted: u32,
+}
+
 /// Trains and reads one network.
 pub fn train(config: &Memorise, run: &mut CellRun) -> Result<Summary, CellError> {
     let seed = Seed(config.seed);
@@ -192,13 +203,20 @@ pub fn train(config: &Memorise, run: &mut CellRun) -> Result<Summary, CellError>
         }
     }
 
+    let held_out = &task.held_out;
+    let predicted = learner.predict(&task, held_out, &held_out.indices())?.predictions;
+    let rows = held_out.truth().iter().zip(held_out.given()).zip(&predicted);
+    let rows: Vec<Prediction> =
+        rows.map(|((&truth, &given), &predicted)| Prediction { truth, given, predicted }).collect();
+    run.table("predictions", &rows)?;
+
     Ok(Summary {
         memorised: so_far.memorised_epochs >= MEMORISED_EPOCHS,
         epochs: done,
         realised_train: task.train.noisy.realised,
         realised_held_out: task.held_out.noisy.realised,
         convention: task.convention.clone(),
-        last: Reading::take(&learner, &task, done, so_far.train_accuracy)?,
+        last: Reading::from_predictions(&task, &predicted, done, so_far.train_accuracy),
         best: so_far.best,
     })
 }
