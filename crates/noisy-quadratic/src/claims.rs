@@ -375,7 +375,10 @@ fn selection_formulae(digits: &Result<&Primary, String>) -> Claim {
         .sweep
         .runs
         .iter()
-        .map(|runs| {
+        .enumerate()
+        // Only what passed the gate, as in the curves.
+        .filter(|(seed, _)| !p.gate.dropped_seeds.contains(seed))
+        .map(|(_, runs)| {
             let kept = runs.iter().zip(&p.sweep.levels).filter(|(_, l)| p.curves.levels.contains(l));
             kept.map(|(run, _)| run.last.label_precision.unwrap_or(f64::NAN)).collect()
         })
