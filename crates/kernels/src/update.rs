@@ -43,7 +43,10 @@ impl Sgd {
                 Ok(())
             });
         }
-        let v = velocity.get_or_insert(zeros(parameter)?);
+        let v = match velocity {
+            Some(v) => v,
+            None => velocity.insert(zeros(parameter)?),
+        };
         if !on_cpu(parameter) {
             let g = (gradient + (parameter.as_detached_tensor() * self.weight_decay)?)?;
             *v = ((&*v * self.momentum)? + &g)?;
@@ -144,7 +147,7 @@ impl Adam {
                         for (((p, m), s), g) in p.iter_mut().zip(mean).zip(square).zip(&g[range]) {
                             let g = g + decay * *p;
                             *m = b1 * *m + n1 * g;
-                            *s = b2 * *s + n2 * g * g;
+                            *s = b2 * *s + n2 * (g * g);
                             *p = shrink * *p - scale * *m / (s.sqrt() * unbias + epsilon);
                         }
                     });

@@ -7,14 +7,19 @@ use retrial_core::data::{Augmentation, order};
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::model::Architecture;
 use retrial_core::train::co_teaching::{Ramp, forget_rate, small_loss};
-use retrial_core::train::{Optimiser, OptimiserConfig, cross_entropy};
+use retrial_core::train::{Checkpoint, Optimiser, OptimiserConfig, cross_entropy};
 use retrial_kernels::Graph;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Baseline, CoTeaching, Method, Noise, Weights};
-use crate::incv::{Epoch, Selector, saved_selection};
+use crate::incv::{Epoch, Progress, Selector};
 use crate::learner::{Learner, scalar};
 use crate::task::Task;
+
+/// Names in checkpoints of Co-teaching's two networks.
+const PAIR: [&str; 2] = ["first", "second"];
+/// Name in checkpoints of the network of plain training.
+const SINGLE: &str = "final";
 
 /// Candidates join a batch in proportion to their number, up to this many.
 const MOST_CANDIDATES: usize = 64;
@@ -70,12 +75,13 @@ impl Outcome {
     }
 }
 
-/// Trains two networks, each on the samples of smallest loss under the other.
+/// Trains two networks, each on the samples of smallest loss under the other, from where an interrupted run stood.
 pub fn train(
     samples: &Samples,
     networks: &Networks,
     training: &CoTeaching,
     task: &Task,
+    (mut progress, saved): (Progress, &Checkpoint),
     run: &mut CellRun,
 ) -> Result<Outcome, CellError> {
     let Networks { architecture, optimiser, augmentation, batch, seed } = *networks;
@@ -84,14 +90,18 @@ pub fn train(
         Learner::new(architecture, optimiser, task, seed.derive("co-teaching/1"), &device)?,
         Learner::new(architecture, optimiser, task, seed.derive("co-teaching/2"), &device)?,
     ];
+    if !progress.curve.is_empty() {
+        for (name, learner) in PAIR.into_iter().zip(&mut pair) {
+            saved.restore_part(name, &learner.model, &mut learner.optimiser).map_err(CellError::other)?;
+        }
+    }
     let (selected, candidates) = (&samples.selected, &samples.candidates);
     if selected.is_empty() {
         return Err(CellError::other("the selection is empty: nothing to train on"));
     }
     let warm_up = if samples.hard { training.warm_up_hard } else { training.warm_up };
     let per_batch = (candidates.len() * batch / selected.len()).min(MOST_CANDIDATES);
-    let mut curve = Vec::with_capacity(training.epochs);
-    for epoch in 1..=training.epochs {
+    for epoch in progress.curve.len() + 1..=training.epochs {
         let time = epoch as u64;
         let rate = training.schedule.rate((epoch - 1) as f64);
         if epoch > 1 && rate != training.schedule.rate((epoch - 2) as f64) {
@@ -137,7 +147,7 @@ pub fn train(
         for learner in &pair {
             held_out += learner.clean_accuracy(task)? / 2.;
         }
-        curve.push(held_out);
+        progress.curve.push(held_out);
         run.epoch(&Epoch {
             phase: "co-teaching".into(),
             epoch,
@@ -147,8 +157,11 @@ pub fn train(
             kept_right: Some(kept_right as f64 / kept as f64),
             ..Epoch::default()
         })?;
+        if run.checkpoint_due() {
+            progress.save(&[(PAIR[0], &pair[0]), (PAIR[1], &pair[1])], run)?;
+        }
     }
-    Ok(Outcome::from_curve(&curve, selected.len()))
+    Ok(Outcome::from_curve(&progress.curve, selected.len()))
 }
 
 /// What remains of a baseline cell.
@@ -174,21 +187,22 @@ pub fn baseline(config: &Baseline, run: &mut CellRun) -> Result<Summary, CellErr
         batch: config.batch,
         seed,
     };
+    let (mut progress, saved) = Progress::resume(run)?;
     let outcome = match config.method {
         Method::CoTeaching => {
             run.expect_epochs(config.training.epochs);
             let noise_ratio = task.train.noisy.requested;
             let samples = Samples { selected: everything, candidates: vec![], noise_ratio, hard: false };
-            train(&samples, &networks, &config.training, &task, run)?
+            train(&samples, &networks, &config.training, &task, (progress, &saved), run)?
         }
         Method::CrossEntropy => {
             run.expect_epochs(config.training.epochs);
-            cross_entropy_on(&everything, &networks, &config.training, &task, run)?
+            cross_entropy_on(&everything, &networks, &config.training, &task, (progress, &saved), run)?
         }
         Method::Oracle => {
             run.expect_epochs(config.training.epochs);
             let right: Vec<u32> = everything.into_iter().filter(|&i| !task.train.noisy.flipped[i as usize]).collect();
-            cross_entropy_on(&right, &networks, &config.training, &task, run)?
+            cross_entropy_on(&right, &networks, &config.training, &task, (progress, &saved), run)?
         }
         Method::NcvOnce => {
             run.expect_epochs(2 * config.selection_epochs + config.training.epochs);
@@ -206,9 +220,8 @@ pub fn baseline(config: &Baseline, run: &mut CellRun) -> Result<Summary, CellErr
                 noise: &config.noise,
                 seed,
             };
-            let saved = saved_selection(run)?;
-            let selected = selector.run(&task, saved, run)?.selected();
-            cross_entropy_on(&selected, &networks, &config.training, &task, run)?
+            let selected = selector.run(&task, &mut progress, &saved, run)?.selected();
+            cross_entropy_on(&selected, &networks, &config.training, &task, (progress, &saved), run)?
         }
     };
     Ok(Summary { realised: task.train.noisy.realised, convention: task.convention.clone(), outcome })
@@ -220,17 +233,20 @@ fn cross_entropy_on(
     networks: &Networks,
     training: &CoTeaching,
     task: &Task,
+    (mut progress, saved): (Progress, &Checkpoint),
     run: &mut CellRun,
 ) -> Result<Outcome, CellError> {
     let Networks { architecture, optimiser, augmentation, batch, seed } = *networks;
     let device: Device = run.device().clone();
     let mut learner = Learner::new(architecture, optimiser, task, seed.derive("final"), &device)?;
-    let mut curve = Vec::with_capacity(training.epochs);
-    for epoch in 1..=training.epochs {
+    if !progress.curve.is_empty() {
+        saved.restore_part(SINGLE, &learner.model, &mut learner.optimiser).map_err(CellError::other)?;
+    }
+    for epoch in progress.curve.len() + 1..=training.epochs {
         let rate = training.schedule.rate((epoch - 1) as f64);
         let loss = learner.epoch(task, samples, epoch - 1, rate, batch, augmentation)?;
         let held_out = learner.clean_accuracy(task)?;
-        curve.push(held_out);
+        progress.curve.push(held_out);
         run.epoch(&Epoch {
             phase: "cross-entropy".into(),
             epoch,
@@ -238,6 +254,9 @@ fn cross_entropy_on(
             held_out_clean: Some(held_out),
             ..Epoch::default()
         })?;
+        if run.checkpoint_due() {
+            progress.save(&[(SINGLE, &learner)], run)?;
+        }
     }
-    Ok(Outcome::from_curve(&curve, samples.len()))
+    Ok(Outcome::from_curve(&progress.curve, samples.len()))
 }

@@ -201,6 +201,11 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
             sweep(&digits(&symmetric()), scale.digits_levels, count(scale.digits_seeds)),
         ),
         experiment(
+            "S1-blind",
+            "What does a network predict where noisy labels tell nothing of the class (0.9) or are all wrong (1.0)?",
+            sweep(&digits(&symmetric()), &[0.9, 1.0], count(scale.seeds)),
+        ),
+        experiment(
             "S3",
             "Digits, pair noise, memorised: is noisy-label accuracy U-shaped and symmetric about one half?",
             sweep(&digits(&pair()), scale.pair_levels, count(scale.seeds)),

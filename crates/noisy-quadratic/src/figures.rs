@@ -435,14 +435,17 @@ fn headline(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Fi
 /// Prediction matrices beside the transition matrix.
 fn confusion(results: &Results<NoisyQuadratic>) -> Option<Figure> {
     let mut panels = vec![];
-    for (experiment, level, name) in
-        [("S3", 0.4, "pair 0.4"), ("S1", 0.4, "symmetric 0.4"), ("S1", 0.8, "symmetric 0.8")]
-    {
+    for (experiment, level, name) in [
+        ("S3", 0.4, "pair 0.4"),
+        ("S1", 0.8, "symmetric 0.8"),
+        ("S1-blind", 0.9, "symmetric 0.9"),
+        ("S1-blind", 1.0, "symmetric 1.0"),
+    ] {
         let sweep = Sweep::of(results, experiment, |_| true)?;
         let classes = sweep.setting.classes;
         let matrix = match experiment {
-            "S1" => TransitionMatrix::symmetric(classes, level),
-            _ => TransitionMatrix::pair(classes, level),
+            "S3" => TransitionMatrix::pair(classes, level),
+            _ => TransitionMatrix::symmetric(classes, level),
         };
         let transition: Vec<Vec<f64>> = matrix.ok()?.rows().map(<[f64]>::to_vec).collect();
         let axis = |label: &str| Axis::categories(label, (0..classes).map(|c| c.to_string()));
@@ -460,7 +463,7 @@ fn confusion(results: &Results<NoisyQuadratic>) -> Option<Figure> {
         Figure::new("Do predictions on unseen images repeat the label noise?")
             .subtitle("MNIST, last epoch of memorising MLPs, mean over seeds; rows sum to 1")
             .panels(panels)
-            .columns(2),
+            .columns(4),
     )
 }
 

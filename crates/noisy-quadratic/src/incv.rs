@@ -8,7 +8,7 @@ use retrial_core::data::Augmentation;
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::model::Architecture;
 use retrial_core::noise::NoiseKind;
-use retrial_core::train::{Evaluation, OptimiserConfig, Schedule, accuracy};
+use retrial_core::train::{Checkpoint, Evaluation, OptimiserConfig, Schedule, accuracy};
 use serde::{Deserialize, Serialize};
 
 use crate::co_teaching::{self, Outcome};
@@ -102,6 +102,40 @@ impl Selection {
     }
 }
 
+/// Where an INCV or baseline cell stands: what its checkpoint carries beside networks.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// The selection so far.
+    selection: Option<Selection>,
+    /// Held-out accuracy after each epoch of the final training.
+    pub curve: Vec<f64>,
+}
+
+impl Progress {
+    /// That of an interrupted cell and the checkpoint with its networks; the start where there is none.
+    pub fn resume(run: &mut CellRun) -> Result<(Self, Checkpoint), CellError> {
+        let Some(bytes) = run.resume()? else {
+            return Ok((Self::default(), Checkpoint::new(0, serde_json::Value::Null)));
+        };
+        let saved = Checkpoint::from_bytes(&bytes).map_err(CellError::other)?;
+        let progress = serde_json::from_value(saved.extra().clone()).map_err(CellError::other)?;
+        Ok((progress, saved))
+    }
+
+    /// Saves it with these networks, each under its name.
+    pub fn save(&self, networks: &[(&str, &Learner)], run: &mut CellRun) -> Result<(), CellError> {
+        let extra = serde_json::to_value(self).map_err(CellError::other)?;
+        let mut checkpoint = Checkpoint::new(self.curve.len() as u64, extra);
+        for (name, learner) in networks {
+            checkpoint = checkpoint.with(name, &learner.model, &learner.optimiser).map_err(CellError::other)?;
+        }
+        run.save_checkpoint(&checkpoint.to_bytes().map_err(CellError::other)?)
+    }
+}
+
+/// Name in checkpoints of the network whose moments the next one inherits.
+const PREVIOUS: &str = "previous";
+
 /// What INCV needs to know: the part of [`Incv`] that selects, shared with one-round noisy cross-validation.
 pub struct Selector<'a> {
     /// The network.
@@ -131,10 +165,18 @@ pub struct Selector<'a> {
 }
 
 impl Selector<'_> {
-    /// Runs the iterations, from where `selection` stands.
-    pub fn run(&self, task: &Task, saved: Option<Selection>, run: &mut CellRun) -> Result<Selection, CellError> {
+    /// Runs the iterations from where `progress` stands, and keeps the selection there too. `saved` has the networks of
+    /// an interrupted run.
+    pub fn run(
+        &self,
+        task: &Task,
+        progress: &mut Progress,
+        saved: &Checkpoint,
+        run: &mut CellRun,
+    ) -> Result<Selection, CellError> {
         let device = run.device().clone();
-        let mut so_far = saved.unwrap_or_else(|| Selection {
+        let begun = progress.selection.is_some();
+        let mut so_far = progress.selection.take().unwrap_or_else(|| Selection {
             standing: vec![Standing::Candidate; task.train.len()],
             iteration: 1,
             half: 1,
@@ -145,6 +187,11 @@ impl Selector<'_> {
             iterations: vec![],
         });
         let mut previous: Option<Learner> = None;
+        if self.reuse_start && begun && so_far.iteration <= self.iterations {
+            let mut learner = self.network(task, &so_far, None, &device)?;
+            saved.restore_part(PREVIOUS, &learner.model, &mut learner.optimiser).map_err(CellError::other)?;
+            previous = Some(learner);
+        }
         while so_far.iteration <= self.iterations {
             let mut candidates = so_far.candidates();
             candidates.shuffle(&mut self.seed.stream_at("incv/halves", so_far.iteration as u64));
@@ -155,7 +202,6 @@ impl Selector<'_> {
             training.extend_from_slice(own);
             let mut learner = self.network(task, &so_far, previous.take(), &device)?;
             let seen = self.train_and_predict(&mut learner, task, &training, other, &mut so_far, run)?;
-            previous = Some(learner);
 
             let given = |i: u32| task.train.given()[i as usize];
             let picked: Vec<u32> =
@@ -176,10 +222,13 @@ impl Selector<'_> {
             } else {
                 so_far.close_iteration(task);
             }
-            if !self.reuse_start {
-                run.save_checkpoint(&serde_json::to_vec(&so_far).map_err(CellError::other)?)?;
-            }
+            progress.selection = Some(so_far);
+            let carried = if self.reuse_start { vec![(PREVIOUS, &learner)] } else { vec![] };
+            progress.save(&carried, run)?;
+            so_far = progress.selection.take().expect("just put there");
+            previous = Some(learner);
         }
+        progress.selection = Some(so_far.clone());
         Ok(so_far)
     }
 
@@ -338,8 +387,8 @@ pub fn train(config: &Incv, run: &mut CellRun) -> Result<Summary, CellError> {
     };
     let final_epochs = config.then.as_ref().map_or(0, |t| t.epochs);
     run.expect_epochs(2 * config.iterations * config.epochs + final_epochs);
-    let saved = saved_selection(run)?;
-    let selection = selector.run(&task, saved, run)?;
+    let (mut progress, saved) = Progress::resume(run)?;
+    let selection = selector.run(&task, &mut progress, &saved, run)?;
     let estimate = selection.estimate.unwrap_or(0.);
     let outcome = match &config.then {
         None => None,
@@ -359,7 +408,7 @@ pub fn train(config: &Incv, run: &mut CellRun) -> Result<Summary, CellError> {
                 batch: config.batch,
                 seed,
             };
-            Some(co_teaching::train(&samples, &net, training, &task, run)?)
+            Some(co_teaching::train(&samples, &net, training, &task, (progress, &saved), run)?)
         }
     };
     Ok(Summary {
@@ -371,9 +420,4 @@ pub fn train(config: &Incv, run: &mut CellRun) -> Result<Summary, CellError> {
         iterations: selection.iterations,
         outcome,
     })
-}
-
-/// Where an interrupted selection stood.
-pub fn saved_selection(run: &mut CellRun) -> Result<Option<Selection>, CellError> {
-    run.resume()?.map(|bytes| serde_json::from_slice(&bytes).map_err(CellError::other)).transpose()
 }

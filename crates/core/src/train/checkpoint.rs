@@ -33,7 +33,7 @@ type Result<T> = std::result::Result<T, CheckpointError>;
 /// Key of the header in the file's metadata. Its value: SHA-256 of header and tensors in hexadecimal, a space, the header
 /// as JSON.
 const KEY: &str = "retrial-checkpoint";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Part that [`Checkpoint::capture`] writes and [`Checkpoint::restore`] reads.
 const MAIN: &str = "model";
 
