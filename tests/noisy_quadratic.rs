@@ -3,6 +3,9 @@
 mod binary;
 
 use binary::{Binary, assert_done};
+use noisy_quadratic::NoisyQuadratic;
+use noisy_quadratic::config::{Config, Incv};
+use retrial_core::experiment::{Paper, Profile};
 
 /// Small experiments that cover plain training, nearest neighbours and INCV with Co-teaching.
 const BINARY: Binary =
@@ -11,6 +14,45 @@ const BINARY: Binary =
 #[test]
 fn rows_do_not_depend_on_workers_nor_on_being_killed() {
     BINARY.assert_repeatable(&[300, 700, 1100]);
+}
+
+/// INCV whose networks inherit the moments of the one before must carry them over a kill.
+#[test]
+fn inherited_moments_survive_being_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = NoisyQuadratic
+        .grid(Profile::Smoke, Some(1))
+        .into_iter()
+        .filter(|experiment| experiment.name == "S6")
+        .flat_map(|experiment| experiment.cells)
+        .find_map(|cell| match cell {
+            Config::Incv(incv) if incv.then.is_some() => {
+                Some(Config::Incv(Incv { reuse_start: true, epochs: 6, ..incv }))
+            }
+            _ => None,
+        })
+        .expect("a cell with Co-teaching");
+    let file = folder.path().join("config.json");
+    let protocol = NoisyQuadratic.protocol();
+    let config = serde_json::json!({"paper": NoisyQuadratic.id(), "protocol": protocol, "config": config});
+    std::fs::write(&file, config.to_string()).expect("a file");
+    let cell = |name: &str| {
+        let results = folder.path().join(name);
+        BINARY.command(&results, &["cell", file.to_str().expect("a name"), "--checkpoint-seconds", "0"])
+    };
+    assert_done(&cell("whole").output().expect("it starts"));
+    for milliseconds in [150, 250, 350] {
+        let mut child = cell("killed").stderr(std::process::Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+    assert_done(&cell("killed").output().expect("it starts"));
+    let rows = |name: &str| {
+        let mut cells = std::fs::read_dir(folder.path().join(name).join("quick/noisy-quadratic/cells")).expect("cells");
+        std::fs::read(cells.next().expect("one").expect("a cell").path().join("epochs.csv")).expect("rows")
+    };
+    assert_eq!(rows("whole"), rows("killed"));
 }
 
 #[test]

@@ -203,19 +203,9 @@ impl Selector<'_> {
             let mut learner = self.network(task, &so_far, previous.take(), &device)?;
             let seen = self.train_and_predict(&mut learner, task, &training, other, &mut so_far, run)?;
 
-            let given = |i: u32| task.train.given()[i as usize];
-            let picked: Vec<u32> =
-                other.iter().zip(&seen.predictions).filter(|&(&i, &p)| p == given(i)).map(|(&i, _)| i).collect();
-            if self.remove {
-                let estimate = so_far.estimate.unwrap_or(0.);
-                // r = min(2, e / (1 - e)): as many wrong labels as the estimate expects among the picked.
-                let ratio = (estimate / (1. - estimate)).min(2.);
-                let count = (ratio * picked.len() as f64).floor() as usize;
-                let thrown = highest(other, &seen.losses, count);
-                so_far.pending.extend(thrown.into_iter().map(|i| (i, Standing::Removed)));
-            }
-            // After the thrown away, so that a sample that is both stays picked.
-            so_far.pending.extend(picked.into_iter().map(|i| (i, Standing::Selected)));
+            let given: Vec<u32> = other.iter().map(|&i| task.train.given()[i as usize]).collect();
+            let estimate = self.remove.then(|| so_far.estimate.unwrap_or(0.));
+            so_far.pending.extend(decide(other, &given, &seen, estimate));
 
             if so_far.half == 1 {
                 so_far.half = 2;
@@ -341,6 +331,23 @@ impl Selection {
     }
 }
 
+/// What a network says of the samples that it was not trained on: those whose given label it predicts are selected, and
+/// of symmetric noise, whose ratio is `estimate`, those of highest loss are thrown away.
+fn decide(samples: &[u32], given: &[u32], seen: &Evaluation, estimate: Option<f64>) -> Vec<(u32, Standing)> {
+    let agrees = |&(n, _): &(usize, &u32)| seen.predictions[n] == given[n];
+    let picked: Vec<u32> = samples.iter().enumerate().filter(agrees).map(|(_, &i)| i).collect();
+    let mut decisions = vec![];
+    if let Some(estimate) = estimate {
+        // r = min(2, e / (1 - e)): as many wrong labels as the estimate expects beside the picked.
+        let ratio = (estimate / (1. - estimate)).min(2.);
+        let count = (ratio * picked.len() as f64).floor() as usize;
+        decisions.extend(highest(samples, &seen.losses, count).into_iter().map(|i| (i, Standing::Removed)));
+    }
+    // After the thrown away, so that a sample that is both stays picked.
+    decisions.extend(picked.into_iter().map(|i| (i, Standing::Selected)));
+    decisions
+}
+
 /// The `count` samples with the highest loss; equal losses in the order given.
 fn highest(samples: &[u32], losses: &[f32], count: usize) -> Vec<u32> {
     let mut order: Vec<usize> = (0..samples.len()).collect();
@@ -420,4 +427,62 @@ pub fn train(config: &Incv, run: &mut CellRun) -> Result<Summary, CellError> {
         iterations: selection.iterations,
         outcome,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing_after(decisions: &[(u32, Standing)]) -> Vec<Standing> {
+        let mut standing = vec![Standing::Candidate; 10];
+        decisions.iter().for_each(|&(i, to)| standing[i as usize] = to);
+        standing
+    }
+
+    /// Samples 3, 5, 8 and 9; the network agrees with the labels of 3 and 5. At an estimate of 0.5 as many are thrown
+    /// away as were picked: 9 and 5 have the highest losses, but 5 was picked and stays.
+    #[test]
+    fn decisions_worked_by_hand() {
+        use Standing::{Candidate, Removed, Selected};
+        let seen = Evaluation { predictions: vec![0, 1, 1, 0], losses: vec![0.1, 2., 0.5, 3.] };
+        let after = |estimate| {
+            let standing = standing_after(&decide(&[3, 5, 8, 9], &[0, 1, 0, 2], &seen, estimate));
+            [3, 5, 8, 9].map(|i: usize| standing[i])
+        };
+        assert_eq!(after(Some(0.5)), [Selected, Selected, Candidate, Removed]);
+        // 0.9 / 0.1 = 9 is cut to 2: four are thrown away, all that were not picked.
+        assert_eq!(after(Some(0.9)), [Selected, Selected, Removed, Removed]);
+        // 0.2 / 0.8 of two picked: none.
+        assert_eq!(after(Some(0.2)), [Selected, Selected, Candidate, Candidate]);
+        // Pair noise throws nothing away.
+        assert_eq!(after(None), [Selected, Selected, Candidate, Candidate]);
+    }
+
+    /// Best-epoch weights: in every iteration up to a noise ratio of 0.3, in two up to 0.6, then (and for pair noise) in
+    /// the first only.
+    #[test]
+    fn weights_by_estimate() {
+        let (architecture, optimiser) = (Architecture::Linear, OptimiserConfig::adam(0.));
+        let (schedule, augmentation) = (Schedule::Constant { rate: 1e-3 }, Augmentation::NONE);
+        let last = |noise: &NoiseKind, estimate: Option<f64>| {
+            let selector = Selector {
+                architecture: &architecture,
+                optimiser: &optimiser,
+                schedule: &schedule,
+                augmentation: &augmentation,
+                batch: 1,
+                iterations: 4,
+                epochs: 1,
+                weights: Weights::Published,
+                reuse_start: false,
+                remove: false,
+                noise,
+                seed: Seed(0),
+            };
+            selector.last_iteration_with_best(estimate)
+        };
+        let symmetric = [None, Some(0.2), Some(0.3), Some(0.31), Some(0.6), Some(0.61)];
+        assert_eq!(symmetric.map(|e| last(&NoiseKind::Symmetric, e)), [1, 4, 4, 2, 2, 1]);
+        assert_eq!(last(&NoiseKind::Pair, Some(0.2)), 1);
+    }
 }

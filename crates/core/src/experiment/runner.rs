@@ -40,6 +40,19 @@ impl Options {
     pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
 }
 
+/// One cell at a time on one thread of the CPU, with the embedded data.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: NonZeroUsize::MIN,
+            threads: NonZeroUsize::MIN,
+            device: Device::Cpu,
+            data: None,
+            checkpoint_every: Self::CHECKPOINT_EVERY,
+        }
+    }
+}
+
 /// Why no (further) cell could be trained.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
