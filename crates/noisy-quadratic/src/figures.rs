@@ -449,7 +449,7 @@ fn confusion(results: &Results<NoisyQuadratic>) -> Option<Figure> {
         };
         let transition: Vec<Vec<f64>> = matrix.ok()?.rows().map(<[f64]>::to_vec).collect();
         let axis = |label: &str| Axis::categories(label, (0..classes).map(|c| c.to_string()));
-        for (title, rows) in [("noise T", transition), ("predictions M", sweep.confusion(level)?)] {
+        for (title, rows) in [("T", transition), ("M", sweep.confusion(level)?)] {
             panels.push(
                 Panel::new()
                     .title(&format!("{name}: {title}"))
@@ -461,7 +461,7 @@ fn confusion(results: &Results<NoisyQuadratic>) -> Option<Figure> {
     }
     Some(
         Figure::new("Do predictions on unseen images repeat the label noise?")
-            .subtitle("MNIST, last epoch of memorising MLPs, mean over seeds; rows sum to 1")
+            .subtitle("T: how labels were drawn; M: what the networks predict. MNIST, last epoch of memorising MLPs, mean over seeds; rows sum to 1")
             .panels(panels)
             .columns(4),
     )
