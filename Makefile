@@ -5,6 +5,7 @@
 #   make noisy-quadratic                  one paper
 #   make test                             format, lints, tests, and every experiment's code path
 #   make data                             the full data sets, into data/full/
+#   make report                           all verdicts and figures on one page; the tables of the README
 #   make bench                            training speed of whole networks on one thread
 
 PROFILE ?= quick
@@ -16,7 +17,7 @@ CARGO   ?= cargo
 
 run_flags = --profile $(PROFILE) --results $(RESULTS) $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help reproduce-all $(PAPERS) build test data bench
+.PHONY: help reproduce-all $(PAPERS) build test data report bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -33,7 +34,11 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --workspace
+	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md --check
 	$(MAKE) reproduce-all PROFILE=smoke
+
+report:
+	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md
 
 data:
 	$(CARGO) run --release -p retrial-core --features hub --bin retrial-data -- fetch

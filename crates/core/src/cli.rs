@@ -431,7 +431,8 @@ fn conclude(report: &Report) -> Result<(), Failure> {
 
 fn figures<P: Paper>(paper: &P, grid: &GridArguments) -> Result<(), Failure> {
     let (results, folder) = grid.results(paper)?;
-    let tables = paper.tables(&results)?;
+    let mut tables = paper.tables(&results)?;
+    tables.push(results.time_table()?);
     for table in &tables {
         table.save(&folder.tables())?;
     }

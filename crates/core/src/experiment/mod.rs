@@ -26,11 +26,11 @@ use candle_core::Device;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use cell::{CellError, CellRun};
-pub use folder::Folder;
+pub use folder::{Folder, replace_file};
 pub use record::{ConfigError, ConfigFile, Record, Status, cell_id};
 pub use runner::{Options, Report, RunError, TrainedCell, distinct_cells, run, train_cell};
 
-pub(crate) use folder::{io_error_text, replace_file};
+pub(crate) use folder::io_error_text;
 pub(crate) use progress::duration;
 pub(crate) use record::read_record;
 

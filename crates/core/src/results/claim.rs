@@ -86,7 +86,7 @@ impl Claim {
 }
 
 /// A number to three significant digits.
-pub(crate) fn short(x: f64) -> String {
+pub fn short(x: f64) -> String {
     let size = x.abs();
     if !x.is_finite() || size == 0.0 {
         return format!("{x}");

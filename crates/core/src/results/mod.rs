@@ -14,11 +14,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-pub use claim::{Claim, Verdict, claims_csv, claims_markdown, claims_text};
+pub use claim::{Claim, Verdict, claims_csv, claims_markdown, claims_text, short};
 pub use reported::{Reported, ReportedNumber};
 pub use table::{Counts, Table};
 
-pub(crate) use claim::short;
 pub(crate) use table::csv_bytes;
 
 use crate::experiment::{Folder, Paper, Profile, Status, cell_id, io_error_text, read_record};
@@ -220,6 +219,38 @@ impl<P: Paper> Results<P> {
     /// How many distinct cells of the whole grid came to which end.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What training took: the table `time` with `experiment,cells,wall_seconds,cpu_seconds`, seconds summed over the
+    /// cells that ended. A cell of two experiments counts in the first; the last row is the whole grid.
+    ///
+    /// # Errors
+    /// As for [`Table::from_rows`].
+    pub fn time_table(&self) -> Result<Table, Error> {
+        #[derive(serde::Serialize)]
+        struct Row {
+            experiment: String,
+            cells: usize,
+            wall_seconds: f64,
+            cpu_seconds: Option<f64>,
+        }
+        let round = |seconds: f64| (seconds * 10.).round() / 10.;
+        let row = |experiment: &str, seconds: &[(f64, Option<f64>)]| Row {
+            experiment: experiment.into(),
+            cells: seconds.len(),
+            wall_seconds: round(seconds.iter().map(|s| s.0).sum()),
+            cpu_seconds: seconds.iter().map(|s| s.1).sum::<Option<f64>>().map(round),
+        };
+        let (mut seen, mut all, mut rows) = (HashSet::new(), vec![], vec![]);
+        for experiment in &self.experiments {
+            let finished = experiment.finished.iter().map(|c| (&c.id, (c.wall_seconds, c.cpu_seconds)));
+            let diverged = experiment.diverged.iter().map(|c| (&c.id, (c.wall_seconds, c.cpu_seconds)));
+            let own: Vec<_> = finished.chain(diverged).filter(|(id, _)| seen.insert(*id)).map(|(_, s)| s).collect();
+            rows.push(row(&experiment.name, &own));
+            all.extend(own);
+        }
+        rows.push(row("all", &all));
+        Table::from_rows("time", &rows)
     }
 }
 

@@ -1,0 +1,63 @@
+//! Writes the report page and the tables of the README from `results/`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use retrial_core::experiment::replace_file;
+use retrial_report::{Error, page, readme, trials};
+
+/// Verdicts and figures of all papers on one self-contained HTML page, and the tables of a README
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Folder of all results
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+    /// The page [default: report.html in the results folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Also fill the blocks of this README anew
+    #[arg(long, value_name = "FILE")]
+    readme: Option<PathBuf>,
+    /// Write nothing; fail if the README's blocks are not what the results say
+    #[arg(long, requires = "readme")]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Error> {
+    let trials = trials(&arguments.results)?;
+    if !arguments.check {
+        let out = arguments.out.clone().unwrap_or_else(|| arguments.results.join("report.html"));
+        write(&out, &page::page(&trials)?)?;
+        println!("{}", out.display());
+    }
+    let Some(path) = &arguments.readme else { return Ok(true) };
+    let old = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
+    let new = readme::filled(path, &old, &trials)?;
+    if arguments.check && old != new {
+        let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
+        eprintln!("error: {}, line {line}: not what the results say; `make report` rewrites it", path.display());
+        return Ok(false);
+    }
+    if old != new {
+        write(path, &new)?;
+        println!("{}", path.display());
+    }
+    Ok(true)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    replace_file(path, text.as_bytes()).map_err(|source| Error::Io { path: path.into(), source })
+}

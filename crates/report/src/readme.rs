@@ -1,0 +1,74 @@
+//! The tables of the README. A block stands between `<!-- summary: PROFILE -->` or `<!-- verdicts: PROFILE/PAPER -->` and
+//! `<!-- end -->`; what is between them is written from results.
+
+use std::path::Path;
+
+use crate::{Error, Trial};
+
+/// The README with its blocks filled anew.
+///
+/// # Errors
+/// With the line, if a block has no end or asks for what there is not.
+pub fn filled(path: &Path, text: &str, trials: &[Trial]) -> Result<String, Error> {
+    let mut filled = String::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        filled.push_str(line);
+        filled.push('\n');
+        let Some(block) = line.strip_prefix("<!-- ").and_then(|l| l.strip_suffix(" -->")).filter(|b| *b != "end")
+        else {
+            continue;
+        };
+        let refused = |message: String| Error::Block { path: path.into(), line: number + 1, message };
+        filled.push_str(&content(block, trials).map_err(refused)?);
+        filled.push_str("<!-- end -->\n");
+        if !lines.any(|(_, line)| line == "<!-- end -->") {
+            return Err(refused("no `<!-- end -->` below".into()));
+        }
+    }
+    Ok(filled)
+}
+
+fn content(block: &str, trials: &[Trial]) -> Result<String, String> {
+    match block.split_once(": ") {
+        Some(("summary", profile)) => {
+            let chosen: Vec<&Trial> = trials.iter().filter(|t| t.profile.name() == profile).collect();
+            if chosen.is_empty() { Err(format!("no results of profile {profile}")) } else { Ok(summary(&chosen)) }
+        }
+        Some(("verdicts", place)) => {
+            let is_there = |t: &&Trial| place == format!("{}/{}", t.profile, t.paper.id);
+            trials.iter().find(is_there).map(verdicts).ok_or(format!("no results of {place}"))
+        }
+        _ => Err(format!("`{block}` is neither `summary: PROFILE` nor `verdicts: PROFILE/PAPER`")),
+    }
+}
+
+fn summary(trials: &[&Trial]) -> String {
+    let mut text = String::from(
+        "| paper | binary | supported | refuted | inconclusive | not tested | processor minutes |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for t in trials {
+        let counts =
+            ["supported", "refuted", "inconclusive", "not tested at this scale"].map(|v| t.count(v).to_string());
+        let minutes = t.cpu_minutes.map_or(String::new(), |m| format!("{m:.1}"));
+        let id = t.paper.id;
+        text.push_str(&format!(
+            "| {} | [`{id}`](crates/{id}) | {} | {minutes} |\n",
+            t.paper.citation,
+            counts.join(" | ")
+        ));
+    }
+    text
+}
+
+/// Without the reasons: those stand in `claims.csv` and in the paper's own page.
+fn verdicts(trial: &Trial) -> String {
+    let mut text = String::from("| | claim | verdict | ours | paper |\n| --- | --- | --- | --- | --- |\n");
+    for v in &trial.verdicts {
+        let cells = [&v.id, &v.statement, &format!("**{}**", v.verdict), &v.measured(), &v.reported];
+        let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text
+}
