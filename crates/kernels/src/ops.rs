@@ -5,7 +5,7 @@ use rand::RngExt;
 
 use crate::{
     cpu::{
-        convolution, elementwise, linear,
+        convolution, elementwise, linear, lstm,
         memory::{Floats, tensor},
         norm, pool,
         simd::Simd,
@@ -119,6 +119,45 @@ impl Graph {
             gradients
                 .give_floats(&w, || Ok(linear::weight_gradient(simd, sizes, &Floats::of(x.tensor())?, &dy_floats)))?;
             gradients.give_floats(&x, || Ok(linear::input_gradient(simd, sizes, &Floats::of(w.tensor())?, &dy_floats)))
+        }))
+    }
+
+    /// A long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000): the hidden
+    /// state after the last step, `[n, hidden]`, from zero states. `x` `[n, steps, in]`, `w` `[in, 4 hidden]`, `u`
+    /// `[hidden, 4 hidden]`, `b` `[4 hidden]`; columns are those of the input gate, the forget gate, the candidate (tanh)
+    /// and the output gate.
+    pub fn lstm(&mut self, x: &Value, w: &Value, u: &Value, b: &Value) -> Result<Value> {
+        let ((n, steps, input), (hidden, wide)) = (x.tensor().dims3()?, u.tensor().dims2()?);
+        if wide != 4 * hidden || hidden == 0 || input == 0 || w.dims() != [input, wide] || b.dims() != [wide] {
+            bail!("LSTM of {:?} with w {:?}, u {:?}, b {:?}", x.dims(), w.dims(), u.dims(), b.dims())
+        }
+        let inputs = [x, w, u, b];
+        if !self.has_kernel(&inputs) {
+            return self.candle(&inputs, |t| expressions::lstm(&t[0], &t[1], &t[2], &t[3]));
+        }
+        let (simd, sizes) = (Simd::current(), lstm::Sizes { n, steps, input, hidden });
+        let (y, parts) = {
+            let (x, w) = (Floats::of(x.tensor())?, Floats::of(w.tensor())?);
+            let (u, b) = (Floats::of(u.tensor())?, Floats::of(b.tensor())?);
+            lstm::forward(simd, sizes, &x, [&w, &u, &b], self.records(&inputs))
+        };
+        let y = tensor(y, (n, hidden))?;
+        if !self.records(&inputs) {
+            return Ok(self.constant(y));
+        }
+        let [x, w, u, b] = inputs.map(Value::clone);
+        Ok(self.push(y, move |dy, gradients| {
+            let dy = dy.contiguous()?;
+            let found = {
+                let (w, u, dy) = (Floats::of(w.tensor())?, Floats::of(u.tensor())?, Floats::of(&dy)?);
+                lstm::backward(simd, sizes, parts, [&w, &u], &dy, x.needs_gradient())
+            };
+            if let Some(gradient) = found.x {
+                gradients.give_floats(&x, || Ok(gradient))?;
+            }
+            gradients.give_floats(&w, || Ok(found.w))?;
+            gradients.give_floats(&u, || Ok(found.u))?;
+            gradients.give_floats(&b, || Ok(found.b))
         }))
     }
 

@@ -193,6 +193,31 @@ fn linear(x: &Array, w: &Array, b: Option<&Array>) -> Array {
     Array::new(&[n, output], (0..n * output).map(|k| value(k / output, k % output)).collect())
 }
 
+/// The last hidden state.
+fn lstm(x: &Array, w: &Array, u: &Array, b: &Array) -> Array {
+    let (&[n, steps, input], &[hidden, wide]) = (x.dims.as_slice(), u.dims.as_slice()) else { unreachable!() };
+    let logistic = |z: f64| 1. / (1. + (-z).exp());
+    let mut last = vec![];
+    for row in 0..n {
+        let (mut h, mut c) = (vec![0.; hidden], vec![0.; hidden]);
+        for step in 0..steps {
+            let z: Vec<f64> = (0..wide)
+                .map(|k| {
+                    let from_x = (0..input).map(|i| x.at(&[row, step, i]) * w.at(&[i, k])).sum::<f64>();
+                    b.data[k] + from_x + (0..hidden).map(|j| h[j] * u.at(&[j, k])).sum::<f64>()
+                })
+                .collect();
+            for j in 0..hidden {
+                let [i, f, g, o] = [0, 1, 2, 3].map(|gate| z[gate * hidden + j]);
+                c[j] = logistic(f) * c[j] + logistic(i) * g.tanh();
+                h[j] = logistic(o) * c[j].tanh();
+            }
+        }
+        last.extend(h);
+    }
+    Array::new(&[n, hidden], last)
+}
+
 /// Normalises the elements that share a value of `group`, then scales and shifts by channel.
 fn normalise(x: &Array, gamma: &Array, beta: &Array, epsilon: f64, group: impl Fn(usize) -> usize) -> Array {
     let groups = (0..x.data.len()).map(&group).max().unwrap() + 1;
@@ -459,6 +484,23 @@ proptest! {
                 let all = pixels.flat_map(|(x, y)| x.iter().chain(y).chain(x)).copied().collect();
                 Array::new(&[n, h * w * (2 * a + b)], all)
             },
+            graph: &Graph::training,
+        }
+        .check(seed);
+    }
+
+    #[test]
+    fn lstms(n in 1..36usize, steps in 1..7usize, input in 1..5usize, hidden in 1..20usize, seed: u64) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        Case {
+            inputs: vec![
+                Array::random(rng, &[n, steps, input], 0.),
+                Array::random(rng, &[input, 4 * hidden], 0.),
+                Array::random(rng, &[hidden, 4 * hidden], 0.),
+                Array::random(rng, &[4 * hidden], 0.3),
+            ],
+            op: &|graph, t| graph.lstm(&t[0], &t[1], &t[2], &t[3]),
+            reference: &|t| lstm(&t[0], &t[1], &t[2], &t[3]),
             graph: &Graph::training,
         }
         .check(seed);

@@ -3,6 +3,7 @@
 pub(crate) mod convolution;
 pub(crate) mod elementwise;
 pub(crate) mod linear;
+pub(crate) mod lstm;
 pub(crate) mod memory;
 pub(crate) mod multiply;
 pub(crate) mod norm;
