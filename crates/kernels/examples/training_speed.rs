@@ -1,7 +1,8 @@
-//! How fast networks train: `cargo run --release --example training_speed -- MODEL [--threads N] [--steps N] [--batch N]`
-//!
-//! Prints one line of CSV: medians over the steps of a run on random images, and the memory at its peak.
+//! How fast networks train: `training_speed MODEL [--threads N] [--steps N] [--batch N]` prints one line of CSV, medians
+//! over the steps of a run on random images and the memory at its peak. `training_speed --table FILE` runs every model,
+//! on one and on two threads and as two processes side by side, each in a process of its own, and writes a table.
 
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor, Var};
@@ -13,6 +14,10 @@ use Activation::{Identity, Relu};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MODELS: [&str; 7] = ["mlp", "cnn", "resnet", "allcnn", "wrn", "densenet", "lstm"];
+const HEADER: &str = "model,threads,batch,images_per_second,step_ms,forward_ms,backward_ms,update_ms,peak_mb,\
+                      faults_per_step,parameters,loss";
 
 /// Parameters in the order in which the first forward pass asks for them.
 struct Parameters {
@@ -171,6 +176,17 @@ impl Pass<'_> {
         self.head(&x)
     }
 
+    /// 128 units over the pixels, one a step.
+    fn lstm(&mut self, x: &Value) -> Result<Value> {
+        const HIDDEN: usize = 128;
+        let w = self.parameter(&[1, 4 * HIDDEN], 0.06)?;
+        let u = self.parameter(&[HIDDEN, 4 * HIDDEN], 0.06)?;
+        let b = self.parameters.zeros(4 * HIDDEN)?;
+        let b = self.graph.parameter(&b);
+        let last = self.graph.lstm(x, &w, &u, &b)?;
+        self.linear(&last, 10, Identity)
+    }
+
     fn forward(&mut self, model: &str, x: &Tensor) -> Result<Value> {
         let x = self.graph.input(x);
         match model {
@@ -180,7 +196,8 @@ impl Pass<'_> {
             "wrn" => self.resnet(&x, &[16, 32, 64], 2),
             "allcnn" => self.all_cnn(&x),
             "densenet" => self.dense_net(&x),
-            _ => candle_core::bail!("no model {model}: mlp, cnn, resnet, wrn, allcnn or densenet"),
+            "lstm" => self.lstm(&x),
+            _ => candle_core::bail!("no model {model}: {}", MODELS.join(", ")),
         }
     }
 }
@@ -211,7 +228,11 @@ fn run(model: &str, steps: usize, batch: usize, threads: usize) -> Result<()> {
     let mut parameters =
         Parameters { random: ChaCha8Rng::seed_from_u64(0), vars: vec![], running: vec![], next: 0, next_norm: 0 };
     let mut random = ChaCha8Rng::seed_from_u64(1);
-    let dims: &[usize] = if model == "mlp" { &[batch, 784] } else { &[batch, 32, 32, 3] };
+    let dims: &[usize] = match model {
+        "mlp" => &[batch, 784],
+        "lstm" => &[batch, 784, 1],
+        _ => &[batch, 32, 32, 3],
+    };
     let pixels: Vec<f32> = (0..dims.iter().product()).map(|_| random.random_range(-1.7..1.7)).collect();
     let x = Tensor::from_vec(pixels, dims, &Device::Cpu)?;
     let targets = Tensor::from_vec((0..batch as u32).map(|i| i % 10).collect::<Vec<_>>(), batch, &Device::Cpu)?;
@@ -252,36 +273,67 @@ fn run(model: &str, steps: usize, batch: usize, threads: usize) -> Result<()> {
     let faults = (page_faults() - faults) / steps as f64;
     let step = median(&mut total);
     println!(
-        "{model},{threads},{batch},{:.1},{:.3},{:.3},{:.3},{:.3},{:.1},{faults:.0},{loss:.6}",
+        "{model},{threads},{batch},{:.1},{:.3},{:.3},{:.3},{:.3},{:.1},{faults:.0},{},{loss:.6}",
         batch as f64 / step,
         step * 1e3,
         median(&mut forward) * 1e3,
         median(&mut backward) * 1e3,
         median(&mut update) * 1e3,
         peak_megabytes(),
+        parameters.vars.iter().map(|v| v.elem_count()).sum::<usize>(),
     );
+    Ok(())
+}
+
+/// Runs itself for every model and way, and writes the table row by row.
+fn table(path: &str, steps: Option<usize>) -> std::io::Result<()> {
+    let this = std::env::current_exe()?;
+    let start = |model: &str, threads: usize| -> std::io::Result<Child> {
+        let steps = steps.unwrap_or(if model == "mlp" { 100 } else { 10 });
+        let mut command = Command::new(&this);
+        command.args([model, "--threads", &threads.to_string(), "--steps", &steps.to_string()]);
+        command.stdout(Stdio::piped()).spawn()
+    };
+    let line = |child: Child| -> std::io::Result<String> {
+        Ok(String::from_utf8_lossy(&child.wait_with_output()?.stdout).trim().to_owned())
+    };
+    let mut rows = format!("way,{HEADER}\n");
+    for model in MODELS {
+        for (way, threads) in [("one thread", 1), ("two threads", 2)] {
+            rows += &format!("{way},{}\n", line(start(model, threads)?)?);
+        }
+        // Both rows stay: each process's own speed while the other runs.
+        let pair = [start(model, 1)?, start(model, 1)?];
+        for child in pair {
+            rows += &format!("side by side,{}\n", line(child)?);
+        }
+        std::fs::write(path, &rows)?;
+        eprintln!("{model} done");
+    }
     Ok(())
 }
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut model = None;
-    let (mut steps, mut batch, mut threads) = (20, 128, 1);
+    let (mut model, mut steps, mut batch, mut threads) = (None, None, None, 1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("{argument} N"));
         match argument.as_str() {
-            "--steps" => steps = number(),
-            "--batch" => batch = number(),
+            "--steps" => steps = Some(number()),
+            "--batch" => batch = Some(number()),
             "--threads" => threads = number(),
+            "--table" => {
+                let path = arguments.next().expect("--table FILE");
+                return Ok(table(&path, steps)?);
+            }
             _ => model = Some(argument),
         }
     }
     let Some(model) = model else {
-        println!(
-            "model,threads,batch,images_per_second,step_ms,forward_ms,backward_ms,update_ms,peak_mb,faults_per_step,loss"
-        );
+        println!("{HEADER}");
         return Ok(());
     };
+    let batch = batch.unwrap_or(if model == "lstm" { 32 } else { 128 });
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-    pool.install(|| run(&model, steps, batch, threads))
+    pool.install(|| run(&model, steps.unwrap_or(20), batch, threads))
 }
