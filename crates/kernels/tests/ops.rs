@@ -523,3 +523,33 @@ proptest! {
         .check(seed);
     }
 }
+
+proptest! {
+    // The reference takes its time over so many channels.
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Sizes that go Winograd's way in whole or in one direction.
+    #[test]
+    fn convolutions_by_tiles(
+        n in 1..4usize, h in 2..5usize, w in 2..5usize, input in 2..5usize, output in 2..5usize, padding in 0..3usize,
+        activation in activation(), seed: u64,
+    ) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let (h, w, input, output) = (2 * h, 2 * w, 16 * input, 16 * output);
+        let inputs = vec![
+            Array::random(rng, &[n, h, w, input], 0.),
+            Array::random(rng, &[3, 3, input, output], 0.),
+            Array::random(rng, &[output], 0.),
+        ];
+        let geometry = Conv2d { stride: 1, padding };
+        let before = |t: &[Array]| conv2d(&t[0], &t[1], t.get(2), geometry);
+        prop_assume!(activation == Activation::Identity || !on_the_edge(&before(&inputs)));
+        Case {
+            inputs,
+            op: &|graph, t| graph.conv2d(&t[0], &t[1], t.get(2), geometry, activation),
+            reference: &|t| activate(before(t), activation),
+            graph: &Graph::training,
+        }
+        .check(seed);
+    }
+}

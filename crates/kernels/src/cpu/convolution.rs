@@ -10,6 +10,7 @@ use super::{
     multiply::{Block, Outer, Rows, Run, blocks, pack, pack_transposed, padded},
     simd::Simd,
     threads,
+    winograd::{self, Source, Taps},
 };
 
 /// Pixels of a group of images at least, so that small images fill the register tiles.
@@ -67,6 +68,12 @@ impl Sizes {
         }
     }
 
+    /// Whether Winograd's way can and should be gone, both for the result and for the gradient of the input.
+    fn winograd(&self, simd: Simd) -> bool {
+        let small = (self.kh, self.kw, self.stride) == (3, 3, 1) && self.padding <= 2;
+        small && winograd::pays(simd, self.input, self.output, self.out_h(), self.out_w())
+    }
+
     /// Offset of the first element under the window of each output pixel, for `images` images.
     fn windows(&self, images: usize) -> Vec<usize> {
         let plane = self.bordered();
@@ -97,6 +104,11 @@ struct Plane {
 impl Plane {
     fn width(&self) -> usize {
         self.left + self.w + self.right
+    }
+
+    /// As Winograd's tiles see it, from a pixel counted from the corner of the border.
+    fn source(&self, y: usize, x: usize) -> Source {
+        Source { image: self.len(), row: self.at(1, 0), pixel: self.spread, first: self.at(y, x) }
     }
 
     fn len(&self) -> usize {
@@ -153,7 +165,13 @@ pub(crate) fn forward(simd: Simd, sizes: Sizes, x: &[f32], w: &[f32], bias: Opti
     let (rows, pixels, group) = (sizes.rows(), sizes.pixels(), sizes.group());
     assert_eq!((x.len(), w.len()), (n * sizes.h * sizes.w * input, rows * output));
     let plane = sizes.bordered();
-    let (blocks, packed) = pack_all(simd, output, rows, |block, packed| pack(simd, block, w, output, packed));
+    let winograd = sizes.winograd(simd).then(|| {
+        Taps::new(simd, input, output, |tap, i, out| out.copy_from_slice(&w[(tap * input + i) * output..][..output]))
+    });
+    let (blocks, packed) = match winograd {
+        Some(_) => (vec![], vec![]),
+        None => pack_all(simd, output, rows, |block, packed| pack(simd, block, w, output, packed)),
+    };
     let mut padded_bias = vec![0.; padded(simd, output)];
     if let Some(bias) = bias {
         padded_bias[..output].copy_from_slice(bias);
@@ -174,6 +192,14 @@ pub(crate) fn forward(simd: Simd, sizes: Sizes, x: &[f32], w: &[f32], bias: Opti
                     plane.fill(source, space, copy_row);
                     space
                 };
+                if let Some(taps) = &winograd {
+                    let (size, bias) = ((sizes.out_h(), sizes.out_w()), bias.map(|_| &*padded_bias));
+                    // SAFETY: the results of the task's images, which no other task has.
+                    unsafe {
+                        let out = out.at(images.start * pixels * output);
+                        taps.convolve(simd, source, plane.source(0, 0), images.len(), size, bias, relu, out);
+                    }
+                }
                 for block in &blocks {
                     let rows = Rows {
                         input: source,
@@ -314,7 +340,14 @@ pub(crate) fn backward(
         })
         .collect();
     let out_blocks = blocks(simd, output);
-    let classes = if wanted.input { classes(&sizes, &dy_plane, group) } else { vec![] };
+    // The gradient of the input is a convolution by the taps turned round, if its size is even too.
+    let back = (wanted.input && sizes.winograd(simd) && winograd::pays(simd, output, input, h, width)).then(|| {
+        Taps::new(simd, output, input, |tap, o, out| {
+            let tap = &w[(8 - tap) * input * output..][..input * output];
+            out.iter_mut().zip(tap.iter().skip(o).step_by(output)).for_each(|(out, w)| *out = *w);
+        })
+    });
+    let classes = if wanted.input && back.is_none() { classes(&sizes, &dy_plane, group) } else { vec![] };
     let transposed: Vec<(Vec<Block>, Vec<f32>)> = classes
         .iter()
         .map(|class| {
@@ -381,7 +414,15 @@ pub(crate) fn backward(
                     );
                     bias_sums.iter_mut().zip(&sums).for_each(|(total, sum)| *total += sum);
                 }
-                if let Some(dx) = dx {
+                if let (Some(dx), Some(taps)) = (dx, &back) {
+                    // The first window of the gradient lies two minus the padding before the first pixel.
+                    let source = dy_plane.source(top + sizes.padding - 2, left + sizes.padding - 2);
+                    // SAFETY: the task's images, which no other task has.
+                    unsafe {
+                        let out = dx.at(images.start * image);
+                        taps.convolve(simd, dy, source, images.len(), (h, width), None, false, out);
+                    }
+                } else if let Some(dx) = dx {
                     for (class, (blocks, packed)) in classes.iter().zip(&transposed) {
                         let tap_rows = class.taps.len() * output;
                         let count = class.from.len() / group * images.len();

@@ -11,3 +11,4 @@ pub(crate) mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod threads;
+pub(crate) mod winograd;
