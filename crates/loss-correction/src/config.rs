@@ -145,6 +145,8 @@ pub enum Noise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phases {
+    /// The last with the high rate: losses separate best here, and mixtures are compared here.
+    pub high: usize,
     /// Labels are corrected (dynamic mixing starts).
     pub correct: usize,
     /// Dynamic mixing corrects labels too; the temperature begins to fall.
@@ -160,7 +162,7 @@ impl Phases {
         let at = |epoch: usize| epoch * epochs / 300;
         let correct = at(100) + at(5).max(2) + 1;
         let soften = correct + at(5).max(2);
-        Self { correct, soften, hard: at(199).max(soften + 1) }
+        Self { high: at(100), correct, soften, hard: at(199).max(soften + 1) }
     }
 }
 
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn phases_are_the_published_ones_at_their_length() {
-        assert_eq!(Phases::of(300), Phases { correct: 106, soften: 111, hard: 199 });
-        assert_eq!(Phases::of(60), Phases { correct: 23, soften: 25, hard: 39 });
+        assert_eq!(Phases::of(300), Phases { high: 100, correct: 106, soften: 111, hard: 199 });
+        assert_eq!(Phases::of(60), Phases { high: 20, correct: 23, soften: 25, hard: 39 });
     }
 }

@@ -37,6 +37,7 @@ struct AccuracyRow {
     last_high: Option<f64>,
     given_labels_fitted: f64,
     largest_class: f64,
+    auc_high_rate: Option<f64>,
     auc_warm_up: Option<f64>,
     noisy_share: Option<f64>,
     fits_with_warnings: f64,
@@ -79,6 +80,7 @@ pub fn tables(results: &Results<LossCorrection>) -> Result<Vec<Table>, Error> {
                     last_high: interval.as_ref().map(|i| i.high),
                     given_labels_fitted: of(&|s| s.given_accuracy),
                     largest_class: of(&|s| s.largest_class),
+                    auc_high_rate: some(of(&|s| s.auc_high.unwrap_or(f64::NAN))),
                     auc_warm_up: some(of(&|s| s.auc_warm_up.unwrap_or(f64::NAN))),
                     noisy_share: some(of(&|s| s.noisy_share.unwrap_or(f64::NAN))),
                     fits_with_warnings: of(&|s| s.warnings as f64),
@@ -166,10 +168,14 @@ fn mixtures(runs: &Runs) -> Result<Option<Figure>, Error> {
     let bins: Vec<Bin> = cell.table("histogram")?;
     let mut epochs: Vec<usize> = bins.iter().map(|b| b.epoch).collect();
     epochs.dedup();
-    let warm = cell.config.phases.correct - 1;
+    let phases = cell.config.phases;
     let panels = epochs.into_iter().map(|epoch| {
         let own = || bins.iter().filter(move |b| b.epoch == epoch);
-        let when = if epoch == warm { ", end of the warm-up" } else { "" };
+        let when = match epoch {
+            e if e == phases.high => ", high rate",
+            e if e + 1 == phases.correct => ", end of the warm-up",
+            _ => ", end",
+        };
         // Steps: a histogram that the densities can be held against.
         let steps = |value: fn(&Bin) -> f64| {
             let half = 0.5 / own().count() as f64;

@@ -106,15 +106,17 @@ pub struct Summary {
     pub mean_of_last: f64,
     /// Share of given labels predicted at the end.
     pub given_accuracy: f64,
+    /// AUC of the loss after the last epoch at the high rate.
+    pub auc_high: Option<f64>,
     /// AUC of the loss at the end of the warm-up, before labels are corrected.
     pub auc_warm_up: Option<f64>,
     /// AUC of the loss at the end.
     pub auc_last: Option<f64>,
-    /// Share of the component of high losses at the end of the warm-up.
+    /// Share of the component of high losses after the last epoch at the high rate.
     pub noisy_share: Option<f64>,
-    /// Mean posterior at the end of the warm-up.
+    /// Mean posterior then.
     pub mean_posterior: Option<f64>,
-    /// The beta mixture at the end of the warm-up; none where it could not be fitted.
+    /// The beta mixture then; none where it could not be fitted.
     pub beta: Option<Fitness>,
     /// The Gaussian one.
     pub gaussian: Option<Fitness>,
@@ -163,6 +165,7 @@ struct SoFar {
     warnings: usize,
     given_accuracy: f64,
     largest_class: f64,
+    auc_high: Option<f64>,
     auc_warm_up: Option<f64>,
     auc_last: Option<f64>,
     noisy_share: Option<f64>,
@@ -258,6 +261,7 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
         last: so_far.curve.last().copied().unwrap_or(0.),
         mean_of_last: tail.iter().sum::<f64>() / tail.len().max(1) as f64,
         given_accuracy: so_far.given_accuracy,
+        auc_high: so_far.auc_high,
         auc_warm_up: so_far.auc_warm_up,
         auc_last: so_far.auc_last,
         noisy_share: so_far.noisy_share,
@@ -459,12 +463,15 @@ fn track(
         (row.first_0, row.second_0, row.first_1, row.second_1) =
             (Some(first[0]), Some(second[0]), Some(first[1]), Some(second[1]));
         let warm = config.phases.correct - 1;
-        if [(warm / 3).max(1), warm, config.epochs].contains(&row.epoch) {
+        if [config.phases.high, warm, config.epochs].contains(&row.epoch) {
             so_far.histogram.extend(histogram(row.epoch, &losses, &task.wrong, config));
             so_far.calibration.extend(calibration(row.epoch, &w, &task.wrong));
         }
         if row.epoch == warm {
             so_far.auc_warm_up = row.auc;
+        }
+        if row.epoch == config.phases.high {
+            so_far.auc_high = row.auc;
             so_far.noisy_share = row.noisy_share;
             so_far.mean_posterior = Some(w.iter().sum::<f64>() / w.len() as f64);
             so_far.beta = fitness(&losses, &task.wrong, Family::Beta, config.rule);
