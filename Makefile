@@ -6,7 +6,8 @@
 #   make test                             format, lints, tests, and every experiment's code path
 #   make data                             the full data sets, into data/full/
 #   make report                           all verdicts and figures on one page; the tables of the README
-#   make bench                            training speed of whole networks on one thread
+#   make bench                            training speed of whole networks and of single ops
+#   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
 
 PROFILE ?= quick
 PAPERS  ?= noisy-quadratic
@@ -43,8 +44,22 @@ report:
 data:
 	$(CARGO) run --release -p retrial-core --features hub --bin retrial-data -- fetch
 
-# Training steps of whole networks on one thread: a line of CSV each, medians and peak memory.
+SPEED = target/release/examples/training_speed
+
+# Every network on one and two threads and as two processes, single ops, and the chart: ten minutes.
 bench:
-	@for model in mlp cnn resnet wrn allcnn densenet; do \
-		$(CARGO) run --release --quiet -p retrial-kernels --example training_speed -- $$model --threads 1 || exit 1; \
-	done
+	$(CARGO) build --release -p retrial-kernels --example training_speed
+	@mkdir -p results/bench
+	$(SPEED) --table results/bench/speed.csv
+	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart
+	$(CARGO) bench -p retrial-kernels --bench ops | tee results/bench/ops.txt
+
+# The same networks in PyTorch, round by round with ours: a quarter of an hour. Installs PyTorch below target/.
+bench-pytorch:
+	$(CARGO) build --release -p retrial-kernels --example training_speed
+	@mkdir -p results/bench
+	test -x target/pytorch/bin/python || python3 -m venv target/pytorch
+	target/pytorch/bin/python -c 'import torch' 2>/dev/null || target/pytorch/bin/pip install --quiet torch numpy
+	target/pytorch/bin/python benches/pytorch.py --ours $(SPEED) --threads 1 --out results/bench/pytorch.csv
+	target/pytorch/bin/python benches/pytorch.py --ours $(SPEED) --threads 2 --out results/bench/pytorch.csv
+	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart

@@ -32,6 +32,7 @@ mod loss;
 mod ops;
 mod update;
 
+pub use cpu::peak::peak_flops;
 pub use cpu::simd::Simd;
 pub use graph::{Gradients, Graph, Value};
 pub use loss::softmax_cross_entropy;

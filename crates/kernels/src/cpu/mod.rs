@@ -7,6 +7,7 @@ pub(crate) mod lstm;
 pub(crate) mod memory;
 pub(crate) mod multiply;
 pub(crate) mod norm;
+pub(crate) mod peak;
 pub(crate) mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;

@@ -156,6 +156,7 @@ impl WithSimd for Open<'_> {
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // Constant places, so that they stay in registers.
     fn with_simd<S: Vectors>(self, simd: S) {
         assert!(self.input.is_multiple_of(S::F32_LANES) && self.places.len() * self.input <= self.stride);
         assert!(PLACES * self.stride <= self.out.len());
@@ -206,6 +207,7 @@ impl WithSimd for Close<'_> {
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // Constant places, so that they stay in registers.
     fn with_simd<S: Vectors>(self, simd: S) {
         assert!(self.output.is_multiple_of(S::F32_LANES) && self.places.len() * self.output <= self.stride);
         assert!(PLACES * self.stride <= self.products.len());
