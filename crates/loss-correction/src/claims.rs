@@ -318,7 +318,10 @@ fn dynamic_helps(runs: &Runs, gate: &Result<String, String>) -> Claim {
         .zip(&differences)
         .map(|((m, l), d)| format!("{} over {m} at {} %", points(d.interval.estimate), 100. * l))
         .collect();
-    let reason = format!("{}. The hard form is {} above the soft one at 80 %.", words.join(", "), points(soft));
+    let mut reason = format!("{}.", words.join(", "));
+    if !soft.is_nan() {
+        reason += &format!(" The hard form is {} above the soft one at 80 %.", points(soft));
+    }
     decided(claim, verdict, &worst.interval, worst.seeds, &runs.scope, reason)
 }
 
@@ -353,10 +356,12 @@ fn both_beat_mixup(id: &str, runs: &Runs, gate: &Result<String, String>, reporte
         points(drop)
     );
     if !own.is_nan() {
+        let gaussian = mean(&runs.differences("M-DYR-H+gaussian", "M-DYR-H", 0.8, last));
         reason += &format!(
-            " Weights from the mixture are worth {} more than the normalised loss itself; true marks would be worth another {}.",
-            points(own),
-            points(oracle)
+            " Other weights at 80 %: the normalised loss itself {:+.1} points, a Gaussian mixture {:+.1}, the truth {:+.1}.",
+            -100. * own,
+            100. * gaussian,
+            100. * oracle
         );
     }
     decided(claim, gain.verdict(), &gain.interval, gain.seeds, &runs.scope, reason)

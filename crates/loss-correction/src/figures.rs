@@ -162,40 +162,46 @@ fn losses(runs: &Runs) -> Result<Option<Figure>, Error> {
     Ok(found.then_some(figure))
 }
 
-/// Figure 2: the histogram of losses with both mixtures, at several epochs.
+/// Figure 2: the histogram of losses with both mixtures, at several epochs, under plain training and under the method.
 fn mixtures(runs: &Runs) -> Result<Option<Figure>, Error> {
-    let Some(cell) = runs.cells("CE", 0.5).first().copied() else { return Ok(None) };
-    let bins: Vec<Bin> = cell.table("histogram")?;
-    let mut epochs: Vec<usize> = bins.iter().map(|b| b.epoch).collect();
-    epochs.dedup();
-    let phases = cell.config.phases;
-    let panels = epochs.into_iter().map(|epoch| {
-        let own = || bins.iter().filter(move |b| b.epoch == epoch);
-        let when = match epoch {
-            e if e == phases.high => ", high rate",
-            e if e + 1 == phases.correct => ", end of the warm-up",
-            _ => ", end",
-        };
-        // Steps: a histogram that the densities can be held against.
-        let steps = |value: fn(&Bin) -> f64| {
-            let half = 0.5 / own().count() as f64;
-            own().flat_map(|b| [(b.x - half, value(b)), (b.x + half, value(b))]).collect::<Vec<_>>()
-        };
-        let line = |value: fn(&Bin) -> Option<f64>| own().filter_map(|b| Some((b.x, value(b)?))).collect::<Vec<_>>();
-        Panel::new()
-            .title(&format!("epoch {epoch}{when}"))
-            .x(Axis::linear("normalised loss"))
-            .y(Axis::linear("density").from(0.))
-            .layer(Layer::area("right labels", steps(|b| b.right)).color(Color::SKY))
-            .layer(Layer::area("wrong labels", steps(|b| b.wrong)).color(Color::ORANGE))
-            .layer(Layer::line("beta mixture", line(|b| b.beta)).color(Color::BLUE).markers(false))
-            .layer(Layer::line("Gaussian mixture", line(|b| b.gaussian)).color(Color::VERMILLION).markers(false))
-    });
+    let mut panels = vec![];
+    for method in ["CE", "M-DYR-H"] {
+        let Some(cell) = runs.cells(method, 0.5).first().copied() else { continue };
+        let bins: Vec<Bin> = cell.table("histogram")?;
+        let mut epochs: Vec<usize> = bins.iter().map(|b| b.epoch).collect();
+        epochs.dedup();
+        let phases = cell.config.phases;
+        panels.extend(epochs.into_iter().map(|epoch| {
+            let own = || bins.iter().filter(move |b| b.epoch == epoch);
+            let when = match epoch {
+                e if e == phases.high => "high rate",
+                e if e + 1 == phases.correct => "end of the warm-up",
+                _ => "end",
+            };
+            // Steps: a histogram that the densities can be held against.
+            let steps = |value: fn(&Bin) -> f64| {
+                let half = 0.5 / own().count() as f64;
+                own().flat_map(|b| [(b.x - half, value(b)), (b.x + half, value(b))]).collect::<Vec<_>>()
+            };
+            let line =
+                |value: fn(&Bin) -> Option<f64>| own().filter_map(|b| Some((b.x, value(b)?))).collect::<Vec<_>>();
+            Panel::new()
+                .title(&format!("{method}, epoch {epoch}, {when}"))
+                .x(Axis::linear("normalised loss"))
+                .y(Axis::linear("density").range(0., 8.))
+                .layer(Layer::area("right labels", steps(|b| b.right)).color(Color::SKY))
+                .layer(Layer::area("wrong labels", steps(|b| b.wrong)).color(Color::ORANGE))
+                .layer(Layer::line("beta mixture", line(|b| b.beta)).color(Color::BLUE).markers(false))
+                .layer(Layer::line("Gaussian mixture", line(|b| b.gaussian)).color(Color::VERMILLION).markers(false))
+        }));
+    }
+    let any = !panels.is_empty();
     let figure = Figure::new("Which mixture fits the losses?")
-        .subtitle(&format!("Plain cross-entropy, 50 % noise, seed 0; groups stacked. {}", runs.scope))
+        .subtitle(&format!("50 % noise, seed 0; groups stacked, bars may go on above. {}", runs.scope))
         .panels(panels)
-        .columns(3);
-    Ok(Some(figure))
+        .columns(3)
+        .share_y(Share::All);
+    Ok(any.then_some(figure))
 }
 
 /// How well the loss finds wrong labels, over epochs.
@@ -291,6 +297,7 @@ fn levels(runs: &Runs) -> Result<Option<Figure>, Error> {
         .caption("Paper: CIFAR-10, PreAct ResNet-18, 300 epochs, one run; only order and shape can be compared.")
         .panels(panels)
         .columns(4)
+        .share_x(Share::All)
         .share_y(Share::All);
     Ok(any.then_some(figure))
 }
