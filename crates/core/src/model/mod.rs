@@ -31,8 +31,10 @@ mod architecture;
 mod cnn;
 mod init;
 mod layers;
+mod lstm;
 mod mlp;
 mod resnet;
+mod wide_resnet;
 
 pub use architecture::{Architecture, InputShape};
 pub use init::{Fans, Init};

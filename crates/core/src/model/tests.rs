@@ -24,6 +24,9 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::LeNet, image(12, 1)),
         (Architecture::ResNet32, image(8, 3)),
         (Architecture::ResNet110V2, image(8, 3)),
+        (Architecture::KerasMlp { widths: vec![6] }, image(2, 3)),
+        (Architecture::WideResNet { depth: 10, widen: 2, base: 4 }, image(8, 3)),
+        (Architecture::Lstm { units: 5 }, image(4, 1)),
     ]
 }
 
@@ -49,6 +52,9 @@ fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
 ///
 /// Small CNN: kernels 27*32 + 9*32*64 + 9*64*128, norms 2 * 224, output 1,290. LeNet on 28 x 28 grey pixels is the textbook's
 /// 61,706: 156 + 2,416 + 48,120 + 10,164 + 850.
+///
+/// WRN-28-2: stem 432; kernels of the groups 69,632, 278,528 and 1,114,112, shortcuts included; 25 norms with one gain each
+/// and 1,808 biases in all; output 1,290. Together the 1,465,827 that the authors' log prints.
 #[test]
 fn parameter_counts_are_those_of_the_papers() {
     let mlp = Architecture::Mlp { widths: vec![512], dropout: 0.5 };
@@ -61,6 +67,9 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::LeNet, COLOUR_32, 62_006),
         (Architecture::ResNet32, COLOUR_32, 468_138),
         (Architecture::ResNet110V2, COLOUR_32, 3_302_442),
+        (Architecture::KerasMlp { widths: vec![512, 512] }, GREY_28, 401_920 + 262_656 + 5_130),
+        (Architecture::WideResNet { depth: 28, widen: 2, base: 16 }, COLOUR_32, 1_465_827),
+        (Architecture::Lstm { units: 128 }, GREY_28, 4 * (128 + 128 * 128 + 128) + 1_290),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
