@@ -51,7 +51,8 @@ impl Snapshot {
     ) -> Result<Self, CellError> {
         let model = config.architecture.build(&task.shape, task.classes, seed, device)?;
         let weights = learner.model.parameters.weights()?;
-        let size = if let ControlVariate::Scsg { first, .. } = variant { first as f64 } else { task.train.len() as f64 };
+        let size =
+            if let ControlVariate::Scsg { first, .. } = variant { first as f64 } else { task.train.len() as f64 };
         let katyusha = matches!(variant, ControlVariate::Katyusha { .. });
         let katyusha = katyusha.then(|| Katyusha { z: weights, sum: Weights::new(), count: 0 });
         Ok(Self { variant, inner: inner.max(1), model, mean: Weights::new(), size, katyusha })

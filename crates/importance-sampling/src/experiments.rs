@@ -62,16 +62,19 @@ struct Scale {
     /// Also run importance sampling for as many updates as uniform sampling, as in the published log.
     digits_by_updates: bool,
     photos: (DatasetId, usize, usize, usize),
+    photos_classes: Option<(u32, u32)>,
     photos_network: Architecture,
     photos_batch: usize,
     photos_rate: f64,
     photos_updates: u64,
     photos_evaluations: u32,
     photos_seeds: usize,
-    histories: bool,
-    hard: Option<(DatasetId, Option<(u32, u32)>)>,
+    histories: usize,
+    ten_seeds: usize,
+    hard: Option<DatasetId>,
+    /// Ten classes: images, shrinking, channels of the stem, batch, updates.
+    ten: (usize, usize, usize, usize, u64),
     analysis: Analysis,
-    analysis_updates: u64,
     analysis_snapshots: u32,
     analysis_seeds: usize,
     ratios: &'static [usize],
@@ -103,16 +106,18 @@ impl Scale {
             digits_seeds: 2,
             digits_by_updates: true,
             photos: (DatasetId::Cifar10Subset, 200, 100, 4),
+            photos_classes: Some((0, 2)),
             photos_network: Architecture::WideResNet { depth: 10, widen: 1, base: 4 },
             photos_batch: 16,
             photos_rate: 0.1,
             photos_updates: 40,
             photos_evaluations: 4,
             photos_seeds: 2,
-            histories: true,
-            hard: Some((DatasetId::Cifar10Subset, None)),
+            histories: 4,
+            ten_seeds: 2,
+            hard: Some(DatasetId::Cifar10Subset),
+            ten: (200, 4, 4, 16, 40),
             analysis: Analysis { set: 32, batch: 8, repeats: 3 },
-            analysis_updates: 40,
             analysis_snapshots: 3,
             analysis_seeds: 2,
             ratios: &[2, 5],
@@ -141,38 +146,40 @@ impl Scale {
             digits_test: 10_000,
             digits_epochs: 5,
             digits_evaluations: 10,
-            digits_seeds: 2,
+            digits_seeds: 3,
             digits_by_updates: false,
-            photos: (DatasetId::Cifar10Subset, 2000, 1000, 2),
+            photos: (DatasetId::Cifar10Subset, 2000, 500, 4),
+            photos_classes: Some((0, 2)),
             photos_network: Architecture::WideResNet { depth: 10, widen: 1, base: 8 },
             photos_batch: 32,
             photos_rate: 0.1,
-            photos_updates: 1500,
+            photos_updates: 3500,
             photos_evaluations: 20,
-            photos_seeds: 3,
-            histories: false,
+            photos_seeds: 4,
+            histories: 2,
+            ten_seeds: 0,
             hard: None,
+            ten: (1000, 4, 8, 32, 6000),
             analysis: Analysis { set: 512, batch: 64, repeats: 10 },
-            analysis_updates: 3000,
             analysis_snapshots: 10,
-            analysis_seeds: 2,
+            analysis_seeds: 3,
             ratios: &[2, 3, 5, 8],
-            ablation_seeds: 3,
-            pretraining: 1000,
+            ablation_seeds: 4,
+            pretraining: 600,
             fine_tuning: 500,
-            fine_tuning_seeds: 3,
+            fine_tuning_seeds: 2,
             sequence_shrink: 4,
             sequence_train: 10_000,
             sequence_units: 32,
-            sequence_updates: 3000,
-            sequence_seeds: 3,
+            sequence_updates: 2500,
+            sequence_seeds: 2,
             variates_train: 5000,
             variates_updates: 1000,
             variates_rates: &[0.02, 0.1, 0.5],
             variates_inner: &[100, 400],
-            variates_seeds: 1,
-            limits_updates: 800,
-            limits_seeds: 2,
+            variates_seeds: 2,
+            limits_updates: 1500,
+            limits_seeds: 3,
         }
     }
 
@@ -184,28 +191,30 @@ impl Scale {
             digits_evaluations: 20,
             digits_seeds: 5,
             digits_by_updates: true,
-            photos: (DatasetId::Cifar10Subset, 10_000, 2500, 1),
-            photos_network: Architecture::WideResNet { depth: 10, widen: 1, base: 16 },
-            photos_batch: 64,
+            photos: (DatasetId::Cifar10Subset, 2000, 500, 2),
+            photos_classes: Some((0, 2)),
+            photos_network: Architecture::WideResNet { depth: 10, widen: 1, base: 8 },
+            photos_batch: 32,
             photos_rate: 0.1,
             photos_updates: 5000,
             photos_evaluations: 40,
             photos_seeds: 5,
-            histories: true,
-            hard: Some((DatasetId::Cifar100, Some((0, 20)))),
+            histories: 4,
+            ten_seeds: 5,
+            hard: Some(DatasetId::Cifar100),
+            ten: (10_000, 2, 8, 64, 6000),
             analysis: Analysis { set: 1024, batch: 128, repeats: 10 },
-            analysis_updates: 6000,
             analysis_snapshots: 16,
             analysis_seeds: 3,
             ratios: &[2, 3, 4, 5, 8],
             ablation_seeds: 5,
             pretraining: 3000,
-            fine_tuning: 3000,
+            fine_tuning: 6000,
             fine_tuning_seeds: 5,
-            sequence_shrink: 2,
+            sequence_shrink: 4,
             sequence_train: 60_000,
             sequence_units: 64,
-            sequence_updates: 6000,
+            sequence_updates: 20_000,
             sequence_seeds: 5,
             variates_train: 10_000,
             variates_updates: 4000,
@@ -250,6 +259,7 @@ fn digits(train: usize, test: usize, budget: Budget, evaluations: u32) -> Config
 fn photos(scale: &Scale) -> Config {
     let (source, train, test, shrink) = scale.photos;
     let mut task = task(source, train, test, shrink);
+    task.classes = scale.photos_classes;
     task.augmentation = augmentation(32 / shrink);
     Config {
         task,
@@ -265,6 +275,33 @@ fn photos(scale: &Scale) -> Config {
         pretraining: None,
         analysis: None,
         seed: 0,
+    }
+}
+
+/// All ten classes.
+fn ten_classes(scale: &Scale) -> Config {
+    let (train, shrink, base, batch, updates) = scale.ten;
+    let mut config = photos(scale);
+    config.task.classes = None;
+    (config.task.train, config.task.test, config.task.shrink) = (train, 1000.min(train), shrink);
+    config.task.augmentation = augmentation(32 / shrink);
+    config.architecture = Architecture::WideResNet { depth: 10, widen: 1, base };
+    config.batch = batch;
+    config.budget = of_updates(updates, batch);
+    config.evaluated = train.min(1000);
+    config
+}
+
+/// A small MLP on digits with SGD and momentum: what methods of variance reduction are tuned on.
+fn variates(scale: &Scale) -> Config {
+    let budget = of_updates(scale.variates_updates, 64);
+    Config {
+        architecture: Architecture::KerasMlp { widths: vec![128] },
+        optimiser: OptimiserConfig::sgd(0.9, 0.),
+        schedule: drops(0.1),
+        evaluated: 2000.min(scale.variates_train),
+        batch: 64,
+        ..digits(scale.variates_train, scale.digits_test.min(2000), budget, 10)
     }
 }
 
@@ -307,12 +344,8 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     let mut grid = vec![];
 
     let epoch = (scale.digits as u64).div_ceil(128);
-    let base = digits(
-        scale.digits,
-        scale.digits_test,
-        of_updates(scale.digits_epochs * epoch, 128),
-        scale.digits_evaluations,
-    );
+    let base =
+        digits(scale.digits, scale.digits_test, of_updates(scale.digits_epochs * epoch, 128), scale.digits_evaluations);
     let bound = importance(Score::UpperBound, 128, 640, None);
     grid.push(experiment(
         "R1",
@@ -330,42 +363,52 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
 
     let photos = photos(scale);
     let b = scale.photos_batch;
+    let ten = ten_classes(scale);
+    let analysed = |base: &Config| {
+        let base = Config { analysis: Some(scale.analysis), evaluations: scale.analysis_snapshots, ..base.clone() };
+        sweep(&base, &[Method::Uniform], count(scale.analysis_seeds))
+    };
     grid.push(experiment(
         "R2",
         "CIFAR-10: how well do bound and loss stand in for the gradient norm, over training?",
-        sweep(
-            &Config {
-                analysis: Some(scale.analysis),
-                budget: of_updates(scale.analysis_updates, b),
-                evaluations: scale.analysis_snapshots,
-                ..photos.clone()
-            },
-            &[Method::Uniform],
-            count(scale.analysis_seeds),
-        ),
+        analysed(&ten),
+    ));
+    let variates = variates(scale);
+    grid.push(experiment(
+        "R2-digits",
+        "The same on MNIST, where tau grows beyond every threshold",
+        analysed(&variates),
     ));
     grid.push(experiment(
         "R3",
-        "CIFAR-10 at equal cost: does any way to choose samples beat uniform sampling?",
+        "CIFAR-10, two classes, at equal cost: does any way to choose samples beat uniform sampling?",
         sweep(&photos, &rivals(b), count(scale.photos_seeds)),
     ));
-    if scale.histories {
+    if scale.histories > 0 {
+        let some: Vec<Method> = histories().into_iter().step_by(4 / scale.histories).collect();
         grid.push(experiment(
             "R3-histories",
             "Do the rivals that remember losses?",
-            sweep(&photos, &histories(), count(scale.photos_seeds)),
+            sweep(&photos, &some, count(scale.photos_seeds)),
         ));
     }
-    if let Some((source, classes)) = scale.hard {
-        let mut hard = photos.clone();
-        (hard.task.source, hard.task.classes) = (source, classes);
-        let methods = [
+    let selected = |b: usize| {
+        [
             Method::Uniform,
             importance(Score::UpperBound, b, 5 * b, Some(1.5)),
             importance(Score::Loss, b, 5 * b, Some(1.5)),
-        ];
-        let mut cells = sweep(&hard, &methods, count(scale.photos_seeds));
-        cells.extend(sweep(&hard, &histories(), count(scale.photos_seeds)));
+        ]
+    };
+    if scale.ten_seeds > 0 {
+        let cells = sweep(&ten, &selected(ten.batch), count(scale.ten_seeds));
+        grid.push(experiment("R3-ten", "CIFAR-10, all classes, at equal cost", cells));
+    }
+    if let Some(source) = scale.hard {
+        let mut hard = ten.clone();
+        hard.task.source = source;
+        hard.task.classes = (source == DatasetId::Cifar100).then_some((0, 20));
+        let mut cells = sweep(&hard, &selected(hard.batch), count(scale.ten_seeds));
+        cells.extend(sweep(&hard, &histories()[1..3], count(scale.ten_seeds)));
         grid.push(experiment("R4", "CIFAR-100, 20 classes: is the bound alone better than uniform?", cells));
     }
     let ablation: Vec<Method> =
@@ -374,7 +417,7 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     cells.extend(sweep(&photos, &ablation, count(scale.ablation_seeds)));
     grid.push(experiment("R5", "How many candidates B for a batch of b?", cells));
 
-    let mut fine = photos.clone();
+    let mut fine = ten.clone();
     fine.task.classes = Some((5, 10));
     fine.task.train /= 2;
     fine.task.test /= 2;
@@ -384,11 +427,8 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     fine.optimiser = OptimiserConfig::sgd(0.9, 0.);
     fine.batch = 16;
     fine.budget = of_updates(scale.fine_tuning, 16);
-    let methods = [
-        Method::Uniform,
-        importance(Score::UpperBound, 16, 48, Some(2.)),
-        importance(Score::Loss, 16, 48, Some(2.)),
-    ];
+    let methods =
+        [Method::Uniform, importance(Score::UpperBound, 16, 48, Some(2.)), importance(Score::Loss, 16, 48, Some(2.))];
     grid.push(experiment(
         "R6",
         "A new head on five other classes: does fine-tuning gain?",
@@ -404,14 +444,7 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     ));
 
     grid.push(experiment("R8", "Do SVRG, SCSG or Katyusha reach the loss of SGD with momentum?", {
-        let base = Config {
-            architecture: Architecture::KerasMlp { widths: vec![128] },
-            optimiser: OptimiserConfig::sgd(0.9, 0.),
-            schedule: drops(0.1),
-            evaluated: 2000.min(scale.variates_train),
-            batch: 64,
-            ..digits(scale.variates_train, scale.digits_test.min(2000), of_updates(scale.variates_updates, 64), 10)
-        };
+        let base = variates;
         let bound = importance(Score::UpperBound, 64, 320, Some(1.5));
         let mut cells = sweep(&base, &[Method::Uniform, bound], count(scale.variates_seeds));
         for &rate in scale.variates_rates {
@@ -424,11 +457,7 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     }));
 
     let limits = Config { budget: of_updates(scale.limits_updates, b), ..photos };
-    let methods = [
-        Method::Uniform,
-        importance(Score::UpperBound, b, 5 * b, Some(1.5)),
-        importance(Score::Loss, b, 5 * b, Some(1.5)),
-    ];
+    let methods = selected(b);
     let mut noisy = limits.clone();
     noisy.task.label_noise = 0.2;
     grid.push(experiment(
@@ -437,9 +466,7 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
         sweep(&noisy, &methods, count(scale.limits_seeds)),
     ));
     let mut copies = limits;
-    copies.task.classes = Some((0, 2));
     copies.task.train /= 5;
-    copies.task.test /= 5;
     copies.evaluated = copies.evaluated.min(copies.task.train);
     copies.task.copies = 4 * copies.task.train;
     grid.push(experiment(
@@ -465,11 +492,7 @@ fn sequence(train: usize, shrink: usize, units: usize, updates: u64) -> Config {
 }
 
 fn sequence_methods() -> [Method; 3] {
-    [
-        Method::Uniform,
-        importance(Score::UpperBound, 32, 128, Some(1.8)),
-        importance(Score::Loss, 32, 128, Some(1.8)),
-    ]
+    [Method::Uniform, importance(Score::UpperBound, 32, 128, Some(1.8)), importance(Score::Loss, 32, 128, Some(1.8))]
 }
 
 /// The paper's own scale. The fine-tuning of an ImageNet network is replaced by its analogue.
@@ -528,11 +551,8 @@ fn paper(seeds: Option<usize>) -> Vec<Experiment<Config>> {
     fine.schedule = Schedule::Constant { rate: 1e-3 };
     fine.batch = 16;
     fine.budget = of_updates(10_000, 16);
-    let fine_methods = [
-        Method::Uniform,
-        importance(Score::UpperBound, 16, 48, Some(2.)),
-        importance(Score::Loss, 16, 48, Some(2.)),
-    ];
+    let fine_methods =
+        [Method::Uniform, importance(Score::UpperBound, 16, 48, Some(2.)), importance(Score::Loss, 16, 48, Some(2.))];
     let variates = |base: &Config| {
         let mut cells = vec![];
         for rate in [0.01, 0.03, 0.1] {
@@ -544,13 +564,21 @@ fn paper(seeds: Option<usize>) -> Vec<Experiment<Config>> {
         cells
     };
     vec![
-        experiment("R1", "MNIST as in the official documentation", sweep(&documented, &[Method::Uniform, bound], seeds)),
+        experiment(
+            "R1",
+            "MNIST as in the official documentation",
+            sweep(&documented, &[Method::Uniform, bound], seeds),
+        ),
         experiment("R1-updates", "The same for as many updates", sweep(&by_updates, &[bound], seeds)),
         experiment("R2", "CIFAR-100, WRN-28-2: Fig. 1 and 2", sweep(&variance, &[Method::Uniform], seeds)),
         experiment("R3", "CIFAR-10, WRN-28-2: Fig. 3", sweep(&ten, &selection, seeds)),
         experiment("R4", "CIFAR-100, WRN-28-2: Fig. 3", sweep(&hundred, &selection, seeds)),
         experiment("R5", "The ablation on B", ablation),
-        experiment("R6", "Fine-tuning on the other half of CIFAR-100: analogue of Fig. 4", sweep(&fine, &fine_methods, seeds)),
+        experiment(
+            "R6",
+            "Fine-tuning on the other half of CIFAR-100: analogue of Fig. 4",
+            sweep(&fine, &fine_methods, seeds),
+        ),
         experiment(
             "R7",
             "LSTM-128 on 784 permuted pixels: Fig. 5",

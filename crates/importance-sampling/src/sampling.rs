@@ -138,12 +138,17 @@ mod tests {
                 assert_relative_eq!(distribution.weight(i), w, max_relative = 1e-7);
             }
         }
-        assert_relative_eq!(Distribution::new(&[0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 1.]).weight(9), 0.109);
+        assert_relative_eq!(
+            Distribution::new(&[0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 1.]).weight(9),
+            0.109
+        );
     }
 
     #[test]
     fn thresholds_are_those_of_the_table() {
-        for (b, presample, expected) in [(128, 384, 2.), (128, 640, 2.667), (128, 1024, 3.667), (32, 128, 2.333), (16, 48, 2.)] {
+        for (b, presample, expected) in
+            [(128, 384, 2.), (128, 640, 2.667), (128, 1024, 3.667), (32, 128, 2.333), (16, 48, 2.)]
+        {
             assert_relative_eq!(threshold(presample, b, 3.), expected, max_relative = 2e-4);
         }
     }
@@ -242,7 +247,8 @@ mod tests {
             let mut sums = [0., 0.];
             let rounds = 60_000;
             for _ in 0..rounds {
-                let set: Vec<f64> = (0..presample).map(|_| population[stream.random_range(0..population.len())]).collect();
+                let set: Vec<f64> =
+                    (0..presample).map(|_| population[stream.random_range(0..population.len())]).collect();
                 let scores: Vec<f64> = set.iter().map(|x| if constant { 1. } else { x.abs() }).collect();
                 let g = Distribution::new(&scores);
                 let estimate = g.draw(b, &mut stream).iter().map(|&i| g.weight(i) * set[i]).sum::<f64>() / b as f64;

@@ -142,7 +142,11 @@ mod tests {
         let logits = Tensor::new(&[[2f32, 1., 0.], [0., 10., 0.]], &Device::Cpu).unwrap();
         let readout = Readout::of(&logits, &[0, 0]).unwrap();
         assert_eq!(readout.right, [true, false]);
-        assert_relative_eq!(readout.loss(Some(&[2., 0.5])), (2. * 0.407606 + 0.5 * 10.000091) / 2., max_relative = 1e-5);
+        assert_relative_eq!(
+            readout.loss(Some(&[2., 0.5])),
+            (2. * 0.407606 + 0.5 * 10.000091) / 2.,
+            max_relative = 1e-5
+        );
         let gradient = readout.gradient(Some(&[2., 0.5]), &logits).unwrap().to_vec2::<f32>().unwrap();
         let norm = |row: &[f32]| row.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
         assert_relative_eq!(norm(&gradient[0]), 0.424336, max_relative = 1e-5);

@@ -36,8 +36,11 @@ impl Task {
             (train, test) = (of_classes(&train, from, to), of_classes(&test, from, to));
             classes = (to - from) as usize;
         }
-        let chosen = train.balanced_subset(config.train, seed).map_err(CellError::Data)?;
-        let mut train = train.select(&chosen);
+        let mut train = if config.train == train.len() {
+            train
+        } else {
+            train.select(&train.balanced_subset(config.train, seed).map_err(CellError::Data)?)
+        };
         let first: Vec<u32> = (0..config.test.min(test.len()) as u32).collect();
         let mut test = test.select(&first);
         if config.shrink != 1 {
@@ -153,7 +156,8 @@ mod tests {
 
     #[test]
     fn classes_are_cut_out_and_renumbered() {
-        let split = Split { inputs: Inputs::Vectors { values: vec![0., 1., 2., 3.], dim: 1 }, labels: vec![5, 0, 6, 7] };
+        let split =
+            Split { inputs: Inputs::Vectors { values: vec![0., 1., 2., 3.], dim: 1 }, labels: vec![5, 0, 6, 7] };
         let part = of_classes(&split, 5, 7);
         assert_eq!(part.labels, [0, 1]);
         assert_eq!(part.inputs, Inputs::Vectors { values: vec![0., 2.], dim: 1 });

@@ -164,7 +164,9 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
         (Some(score), _) => Kind::Score(score),
         (None, Some(label)) if logits.len() > 1 => Kind::Logits(logits, label),
         (None, Some(_)) => return Err(columns("logits need the columns `logit_0`, `logit_1`, ... beside `label`")),
-        _ => return Err(columns("there is neither a column `score` nor columns `logit_0`, `logit_1`, ... with `label`")),
+        _ => {
+            return Err(columns("there is neither a column `score` nor columns `logit_0`, `logit_1`, ... with `label`"));
+        }
     };
     let mut scores = vec![];
     for (i, record) in reader.records().enumerate() {
@@ -252,8 +254,13 @@ impl std::fmt::Display for Answer {
             "threshold      {:.4}   (B + {cost_ratio} b) / ({cost_ratio} b)",
             threshold(presample, batch, cost_ratio)
         );
-        let _ = writeln!(text, "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most)");
-        let _ = writeln!(text, "               {:.4}   with the variance of drawing them", variance_ratio(presample, batch, rho));
+        let _ =
+            writeln!(text, "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most)");
+        let _ = writeln!(
+            text,
+            "               {:.4}   with the variance of drawing them",
+            variance_ratio(presample, batch, rho)
+        );
         let product = variance_times_cost(presample, batch, rho, cost_ratio);
         let _ = writeln!(text, "variance x cost {product:.4}  of uniform sampling's");
         match break_even(presample, batch, cost_ratio) {

@@ -119,7 +119,6 @@ struct Progress {
     switch: Switch,
     switched_on: Option<u64>,
     switched_on_share: Option<f64>,
-    /// Samples of the training set have been looked at before: the pre-training is over.
     rows: u32,
     test_errors: Vec<f64>,
     seconds: Vec<f64>,
@@ -188,7 +187,11 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
     let mut recent = Recent::default();
     loop {
         let share = progress.account.share(config.budget);
-        let due = if progress.rows > config.evaluations { 2. } else { f64::from(progress.rows) / f64::from(config.evaluations) };
+        let due = if progress.rows > config.evaluations {
+            2.
+        } else {
+            f64::from(progress.rows) / f64::from(config.evaluations)
+        };
         if share >= due - 1e-9 {
             let (fitted, seen) =
                 (learner.read(&task, &task.train, &evaluated)?, learner.read(&task, &task.test, &test)?);
@@ -372,8 +375,9 @@ fn update(
                 p.draw(b, &mut seed.stream_at("resample", time)).into_iter().map(|i| i as u32).collect();
             let raw: Vec<f64> = chosen.iter().map(|&i| p.weight(i as usize)).collect();
             let (x, labels) = (task.batch(&chosen, seed, time, device)?, task.labels(&chosen));
-            let pass =
-                Learner::gradients(&learner.model, &x, &labels, |seen| Some(annealed_weights(&raw, &seen.losses, beta)))?;
+            let pass = Learner::gradients(&learner.model, &x, &labels, |seen| {
+                Some(annealed_weights(&raw, &seen.losses, beta))
+            })?;
             loss = Some(pass.loss);
             let readout = learner.step(pass, rate, time)?;
             chosen.iter().zip(&readout.losses).for_each(|(&i, &loss)| known[i as usize] = loss as f32);
