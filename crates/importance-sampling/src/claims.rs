@@ -526,9 +526,10 @@ fn ordering(results: &Results<ImportanceSampling>, two: &[(Config, Arm)], scope:
     };
     let listed: Vec<String> = rivals.iter().map(|(name, arm)| format!("{name} {:.3}", mean(arm))).collect();
     let beaten = if beaten_by.is_empty() { "none".into() } else { beaten_by.join(", ") };
+    let collapsed: usize = histories.iter().map(|(_, arm)| arm.collapsed).sum();
     let reason = format!(
         "The estimate is how far the bound is below the loss. Mean test errors: bound {:.3}, {}. Better than the bound by a \
-         standard error: {beaten}.",
+         standard error: {beaten}. {collapsed} runs of the rivals collapsed to chance and are left out.",
         mean(bound),
         listed.join(", ")
     );

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use retrial_core::data::DatasetId;
 use retrial_core::results::{Error, Results};
 use retrial_core::stats::{Interval, mean_t_interval};
 
@@ -35,6 +36,14 @@ impl Run {
         }
     }
 
+    /// Whether the network predicts no better than chance at the end, by its training loss.
+    pub fn has_collapsed(&self) -> bool {
+        let task = &self.config.task;
+        let all = if task.source == DatasetId::Cifar100 { 100 } else { 10 };
+        let classes = task.classes.map_or(all, |(from, to)| to - from);
+        self.summary.train_loss >= 0.97 * f64::from(classes).ln()
+    }
+
     /// The last row's number.
     pub fn end(&self, value: fn(&Row) -> f64) -> f64 {
         self.rows.last().map_or(f64::NAN, value)
@@ -50,6 +59,8 @@ impl Run {
 pub struct Arm {
     /// By seed.
     pub runs: BTreeMap<u64, Run>,
+    /// Runs whose network ended at chance: they are counted and not averaged in.
+    pub collapsed: usize,
 }
 
 impl Arm {
@@ -70,7 +81,7 @@ impl Arm {
     }
 }
 
-/// The arms of an experiment by method; cells that diverged are left out.
+/// The arms of an experiment by method; runs that diverged or collapsed are left out.
 pub fn arms(results: &Results<ImportanceSampling>, experiment: &str) -> Result<Vec<(Config, Arm)>, Error> {
     let mut arms: Vec<(Config, Arm)> = vec![];
     for cell in results.finished(experiment) {
@@ -80,8 +91,12 @@ pub fn arms(results: &Results<ImportanceSampling>, experiment: &str) -> Result<V
             arms.push((plain, Arm::default()));
             arms.len() - 1
         });
-        arms[index].1.runs.insert(cell.config.seed, run);
+        match run.has_collapsed() {
+            true => arms[index].1.collapsed += 1,
+            false => _ = arms[index].1.runs.insert(cell.config.seed, run),
+        }
     }
+    arms.retain(|(_, arm)| !arm.runs.is_empty());
     Ok(arms)
 }
 
