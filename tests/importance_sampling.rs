@@ -61,7 +61,10 @@ fn the_tool_takes_the_users_own_scores() {
     // sqrt(4 * 30 / 100), and (4 + 6) / 6.
     assert!(text.contains("1.0954") && text.contains("1.6667") && text.contains("would not pay off"), "{text}");
     let rows = std::fs::read_to_string(out.join("sampling.csv")).expect("sampling.csv");
-    assert_eq!(rows, "row,score,probability,weight\n1,1.0,0.1,2.5\n2,2.0,0.2,1.25\n3,3.0,0.3,0.8333333333333334\n4,4.0,0.4,0.625\n");
+    assert_eq!(
+        rows,
+        "row,score,probability,weight\n1,1.0,0.1,2.5\n2,2.0,0.2,1.25\n3,3.0,0.3,0.8333333333333334\n4,4.0,0.4,0.625\n"
+    );
 
     let output = tau("logit_0,logit_1,logit_2,label\n2,1,0,0\n2,1,0,2\n", "1");
     assert_done(&output);

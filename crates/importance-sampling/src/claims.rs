@@ -679,7 +679,7 @@ fn candidates(results: &Results<ImportanceSampling>) -> Result<Claim, Error> {
         "IS12",
         "At equal cost there is a best number of candidates, 2 < B / b < 6",
         "supplement, ablation on B",
-        "lowest mean training loss at B / b in [2, 6], below that of the largest B by one paired standard error; refuted if \
+        "lowest mean training loss at B / b in [2, 6] and not at the smallest tried, below that of the largest B by one paired standard error; refuted if \
          the largest B is lowest by one",
         "B = 384 first to reach 0.6, 1024 wasteful early (from memory)",
     );
@@ -701,16 +701,20 @@ fn candidates(results: &Results<ImportanceSampling>) -> Result<Claim, Error> {
         return Ok(not_tested(claim, why));
     }
     let gains = gain(last, best, tail_loss);
-    let verdict = match (gains.is_above(), gains.is_below()) {
+    // Best at the edge of what was tried: that shows no optimum.
+    let edge = of_ratio.first_key_value().is_some_and(|(smallest, _)| smallest == k);
+    let verdict = match (gains.is_above() && !edge, gains.is_below()) {
         (true, _) => Verdict::Supported,
         (_, true) => Verdict::Refuted,
         _ => Verdict::Inconclusive,
     };
+    let uniform = arm(&arms, is_uniform).map_or(String::new(), |u| format!("; uniform {:.4}", u.mean(tail_loss)));
     let listed: Vec<String> = of_ratio.iter().map(|(k, arm)| format!("{k}: {:.4}", arm.mean(tail_loss))).collect();
     let scope = format!("{}, profile {}", photo_scope(results, "R5"), results.profile.name());
     let reason = format!(
-        "The estimate is how far the loss at B = {k}b is below that at B = {largest}b. Final training loss by B / b: {}.",
-        listed.join(", ")
+        "The estimate is how far the loss at B = {k}b is below that at B = {largest}b. Final training loss by B / b: {}{uniform}.{}",
+        listed.join(", "),
+        if edge { " The smallest B tried is best, so no optimum inside the range is seen." } else { "" }
     );
     Ok(decided(claim, verdict, &gains.values, &scope, reason))
 }

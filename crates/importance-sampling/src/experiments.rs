@@ -384,8 +384,8 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
         "CIFAR-10, two classes, at equal cost: does any way to choose samples beat uniform sampling?",
         sweep(&photos, &rivals(b), count(scale.photos_seeds)),
     ));
-    if scale.histories > 0 {
-        let some: Vec<Method> = histories().into_iter().step_by(4 / scale.histories).collect();
+    if let Some(step) = 4usize.checked_div(scale.histories) {
+        let some: Vec<Method> = histories().into_iter().step_by(step).collect();
         grid.push(experiment(
             "R3-histories",
             "Do the rivals that remember losses?",

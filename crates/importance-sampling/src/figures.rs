@@ -289,12 +289,11 @@ fn four_panels(figure: Figure, curves: &[(String, &Arm)]) -> Figure {
     type Along = fn(&Run, usize) -> f64;
     let forwards: Along = |run, i| run.rows[i].forwards / 1e3;
     let seconds: Along = |run, i| run.summary.seconds[i];
-    let quantities: [(&str, Axis, fn(&Row) -> f64); 2] = [
-        ("training loss", Axis::log("training loss (nats)"), |row| row.train_loss),
-        ("test error", Axis::log2("test error"), |row| row.test_error),
-    ];
+    type Quantity = fn(&Row) -> f64;
+    let quantities: [(Axis, Quantity); 2] =
+        [(Axis::log("training loss (nats)"), |row| row.train_loss), (Axis::log2("test error"), |row| row.test_error)];
     let mut figure = figure.columns(2).heights([190.]).share_y(Share::Line);
-    for (_, axis, value) in quantities {
+    for (axis, value) in quantities {
         for (label, x) in [("forward equivalents (thousands)", forwards), ("processor seconds of training", seconds)] {
             let layers = curves.iter().map(|(name, arm)| curve(name, arm, x, value));
             figure = figure.panel(Panel::new().x(Axis::linear(label).from(0.)).y(axis.clone()).layers(layers));
@@ -533,7 +532,7 @@ fn gains(results: &Results<ImportanceSampling>) -> Result<Option<Figure>, Error>
             .subtitle("Relative gain over uniform sampling, paired seeds; bars are one standard error")
             .columns(2)
             .width(1000.)
-            .heights([24. * names.len() as f64 + 20.])
+            .heights([34. * names.len() as f64 + 20.])
             .share_y(Share::Line)
             .caption("Right of zero is better than uniform sampling. Methods that never switched on are uniform sampling and left out.")
             .panel(panel("at equal forward equivalents", "gain", &forwards))

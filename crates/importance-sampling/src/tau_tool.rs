@@ -165,7 +165,9 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
         (None, Some(label)) if logits.len() > 1 => Kind::Logits(logits, label),
         (None, Some(_)) => return Err(columns("logits need the columns `logit_0`, `logit_1`, ... beside `label`")),
         _ => {
-            return Err(columns("there is neither a column `score` nor columns `logit_0`, `logit_1`, ... with `label`"));
+            return Err(columns(
+                "there is neither a column `score` nor columns `logit_0`, `logit_1`, ... with `label`",
+            ));
         }
     };
     let mut scores = vec![];

@@ -234,7 +234,7 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
             }
         }
         if share >= 1. - 1e-9 {
-            return Ok(summary(&learner, &task, &progress, &evaluated, &test)?);
+            return summary(&learner, &task, &progress, &evaluated, &test);
         }
         let started = ThreadTime::now();
         update(config, &task, &mut learner, &mut memory, &mut progress, &mut recent, seed, &device)?;

@@ -21,9 +21,8 @@ fn last(experiment: &str, wanted: impl Fn(&Config) -> bool) -> Row {
 /// Updates exactly; training loss and tau to a thousandth, since other processors round otherwise.
 fn assert_rows(found: &[Row], expected: &[(u64, f64, f64)]) {
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-3 * b.abs() + 1e-9;
-    let holds = |(row, e): (&Row, &(u64, f64, f64))| {
-        row.updates == e.0 && close(row.train_loss, e.1) && close(row.tau, e.2)
-    };
+    let holds =
+        |(row, e): (&Row, &(u64, f64, f64))| row.updates == e.0 && close(row.train_loss, e.1) && close(row.tau, e.2);
     let listed: Vec<String> =
         found.iter().map(|row| format!("({}, {:.6}, {:.6})", row.updates, row.train_loss, row.tau)).collect();
     assert!(found.len() == expected.len() && found.iter().zip(expected).all(holds), "found {}", listed.join(", "));
@@ -53,14 +52,17 @@ fn rivals() {
         last("R3-histories", |c| matches!(c.method, Method::LoshchilovHutter { .. })),
         last("R3-histories", |c| matches!(c.method, Method::Schaul { .. })),
     ];
-    assert_rows(&found, &[
+    assert_rows(
+        &found,
+        &[
             (15, 0.600562, 0.857333),
             (16, 0.727895, 0.869832),
             (16, 0.599517, 0.814698),
             (40, 0.697423, 1.032417),
             (36, 0.689853, 0.),
             (40, 0.597341, 0.),
-        ]);
+        ],
+    );
 }
 
 /// Pre-training and a new head; an LSTM with Adam and clipped gradients.
@@ -79,8 +81,7 @@ fn control_variates() {
         ControlVariate::Katyusha { published_sign: false },
         ControlVariate::Katyusha { published_sign: true },
     ];
-    let found = variants.map(|wanted| {
-        last("R8", |c| matches!(c.method, Method::ControlVariate { variant, .. } if variant == wanted))
-    });
+    let found = variants
+        .map(|wanted| last("R8", |c| matches!(c.method, Method::ControlVariate { variant, .. } if variant == wanted)));
     assert_rows(&found, &[(17, 1.447412, 0.), (17, 1.518793, 0.), (17, 1.714772, 0.), (17, 1.764703, 0.)]);
 }
