@@ -26,7 +26,12 @@ impl Lstm {
         let start: Vec<f64> = (0..4 * units).map(|i| f64::from(u8::from(i / units == 1))).collect();
         let start = Tensor::new(start, &Device::Cpu)?.to_dtype(bias.dtype())?;
         bias.set(&start.to_device(bias.device())?)?;
-        Ok(Self { kernel, recurrent, bias, output: Linear::new(&mut b.at("output"), units, classes, LayerInit::KERAS)? })
+        Ok(Self {
+            kernel,
+            recurrent,
+            bias,
+            output: Linear::new(&mut b.at("output"), units, classes, LayerInit::KERAS)?,
+        })
     }
 }
 

@@ -50,12 +50,7 @@ pub(super) struct WideResNet {
 
 impl WideResNet {
     /// Three groups of `(depth - 4) / 6` blocks, of `base k`, `2 base k` and `4 base k` channels.
-    pub(super) fn new(
-        b: &mut Builder,
-        channels: usize,
-        [depth, k, base]: [usize; 3],
-        classes: usize,
-    ) -> Result<Self> {
+    pub(super) fn new(b: &mut Builder, channels: usize, [depth, k, base]: [usize; 3], classes: usize) -> Result<Self> {
         if depth < 10 || !(depth - 4).is_multiple_of(6) {
             bail!("a wide residual network has 10, 16, 22, 28, ... layers, not {depth}")
         }
