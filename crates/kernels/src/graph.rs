@@ -403,4 +403,16 @@ impl Gradients {
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         self.of.get(&var.id())
     }
+
+    /// Puts another gradient in a parameter's place: a clipped one, say, or one corrected by a control variate.
+    ///
+    /// # Errors
+    /// If its shape is not the parameter's.
+    pub fn set(&mut self, var: &Var, gradient: Tensor) -> Result<()> {
+        if gradient.dims() != var.dims() {
+            bail!("a gradient of shape {:?} for a parameter of shape {:?}", gradient.dims(), var.dims())
+        }
+        self.of.insert(var.id(), gradient.detach());
+        Ok(())
+    }
 }
