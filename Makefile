@@ -5,12 +5,12 @@
 #   make noisy-quadratic                  one paper
 #   make test                             format, lints, tests, and every experiment's code path
 #   make data                             the full data sets, into data/full/
-#   make report                           all verdicts and figures on one page; the tables of the README
+#   make report                           all verdicts and figures on one page; the tables of the READMEs
 #   make bench                            training speed of whole networks and of single ops
 #   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
 
 PROFILE ?= quick
-PAPERS  ?= noisy-quadratic
+PAPERS  ?= noisy-quadratic loss-correction importance-weighting selfie critical-periods importance-sampling
 WORKERS ?=
 # What you train goes here; results/ holds what this repository rests on (RESULTS=results to rewrite it).
 RESULTS ?= reproduced
@@ -35,11 +35,11 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --workspace
-	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md --check
+	$(CARGO) run --release --quiet -p retrial-report -- --check --readme README.md crates/*/README.md
 	$(MAKE) reproduce-all PROFILE=smoke
 
 report:
-	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md
+	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md crates/*/README.md
 
 data:
 	$(CARGO) run --release -p retrial-core --features hub --bin retrial-data -- fetch
