@@ -27,6 +27,7 @@
 mod cpu;
 mod expressions;
 mod graph;
+mod late;
 mod loss;
 mod ops;
 mod update;

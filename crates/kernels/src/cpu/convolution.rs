@@ -5,9 +5,12 @@
 //! contiguous runs of the bordered image. The gradient of the input is a convolution of the output's gradient, one for
 //! each remainder of the pixel's place by the stride.
 
+use std::ops::Range;
+
 use super::{
     memory::{Shared, scratch, written},
     multiply::{Block, Outer, Rows, Run, blocks, pack, pack_transposed, padded},
+    norm::Normal,
     simd::Simd,
     threads,
     winograd::{self, Source, Taps},
@@ -125,18 +128,16 @@ impl Plane {
         self.len() == self.h * self.w * self.channels
     }
 
-    /// Copies images, and writes their borders. `row` copies one row of pixels that lie `channels` apart.
-    fn fill(&self, images: &[f32], out: &mut [f32], row: impl Fn(usize, &[f32], &mut [f32])) {
-        let (line, spread) = (self.w * self.channels, self.spread);
-        let all = images.chunks_exact(line * self.h).zip(out.chunks_exact_mut(self.len()));
-        for (image_index, (image, out)) in all.enumerate() {
+    /// Writes images and their borders. `row` writes one row of pixels, given its number.
+    fn fill(&self, out: &mut [f32], row: impl Fn(usize, &mut [f32])) {
+        for (image, out) in out.chunks_exact_mut(self.len()).enumerate() {
             let first = self.at(self.top, self.left);
             out[..first].fill(0.);
-            for (y, source) in image.chunks_exact(line).enumerate() {
+            for y in 0..self.h {
                 let start = first + self.at(y, 0);
-                let end = start + self.w * spread;
-                row((image_index * self.h + y) * line, source, &mut out[start..end]);
-                let next = (end + (self.right + self.left) * spread).min(out.len());
+                let end = start + self.w * self.spread;
+                row(image * self.h + y, &mut out[start..end]);
+                let next = (end + (self.right + self.left) * self.spread).min(out.len());
                 out[end..next].fill(0.);
             }
             let end = self.at(self.top + self.h, 0);
@@ -145,8 +146,54 @@ impl Plane {
     }
 }
 
-fn copy_row(_: usize, source: &[f32], out: &mut [f32]) {
-    out.copy_from_slice(source);
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// Images in memory.
+    Plain(&'a [f32]),
+    /// Images that are normalised on the way.
+    Normal(Normal<'a>),
+}
+
+impl<'a> Input<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Plain(x) => x.len(),
+            Self::Normal(normal) => normal.len(),
+        }
+    }
+
+    /// Whether the images can be read where they lie.
+    fn lies_ready(&self, plane: &Plane) -> bool {
+        matches!(self, Self::Plain(_)) && plane.is_bare()
+    }
+
+    /// Some images, their borders around them; in `space` unless they lie ready.
+    fn place<'s>(&self, simd: Simd, plane: &Plane, images: Range<usize>, space: &'s mut [f32]) -> &'s [f32]
+    where
+        'a: 's,
+    {
+        let line = plane.w * plane.channels;
+        let first = images.start * plane.h;
+        match *self {
+            Self::Plain(x) if plane.is_bare() => &x[first * line..images.end * plane.h * line],
+            Self::Plain(x) => {
+                let space = &mut space[..images.len() * plane.len()];
+                plane.fill(space, |row, out| out.copy_from_slice(&x[(first + row) * line..][..line]));
+                space
+            }
+            Self::Normal(normal) => {
+                let space = &mut space[..images.len() * plane.len()];
+                plane.fill(space, |row, out| {
+                    let pixels = (first + row) * plane.w..(first + row + 1) * plane.w;
+                    assert_eq!(out.len(), pixels.len() * plane.channels);
+                    // SAFETY: that is the place needed.
+                    unsafe { normal.apply_rows(simd, pixels, out.as_mut_ptr()) };
+                });
+                space
+            }
+        }
+    }
 }
 
 /// All blocks of a matrix of weights, packed one after the other.
@@ -160,7 +207,7 @@ fn pack_all(simd: Simd, columns: usize, rows: usize, pack: impl Fn(Block, &mut [
 }
 
 /// `activation(x * w + b)`.
-pub(crate) fn forward(simd: Simd, sizes: Sizes, x: &[f32], w: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
+pub(crate) fn forward(simd: Simd, sizes: Sizes, x: Input, w: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
     let Sizes { n, input, output, .. } = sizes;
     let (rows, pixels, group) = (sizes.rows(), sizes.pixels(), sizes.group());
     assert_eq!((x.len(), w.len()), (n * sizes.h * sizes.w * input, rows * output));
@@ -179,19 +226,12 @@ pub(crate) fn forward(simd: Simd, sizes: Sizes, x: &[f32], w: &[f32], bias: Opti
     let runs: Vec<Run> = (0..sizes.kh).map(|y| Run { offset: plane.at(y, 0), len: sizes.kw * input }).collect();
     let from = sizes.windows(group);
     let to: Vec<usize> = (0..group * pixels).map(|i| i * output).collect();
-    let image = sizes.h * sizes.w * input;
     let fill = |out: Shared| {
         threads::for_each(n.div_ceil(group), |task| {
             let images = task * group..((task + 1) * group).min(n);
             let count = images.len() * pixels;
-            let source = &x[images.start * image..images.end * image];
-            scratch(if plane.is_bare() { 0 } else { images.len() * plane.len() }, |space| {
-                let source = if plane.is_bare() {
-                    source
-                } else {
-                    plane.fill(source, space, copy_row);
-                    space
-                };
+            scratch(if x.lies_ready(&plane) { 0 } else { images.len() * plane.len() }, |space| {
+                let source = x.place(simd, &plane, images.clone(), space);
                 if let Some(taps) = &winograd {
                     let (size, bias) = ((sizes.out_h(), sizes.out_w()), bias.map(|_| &*padded_bias));
                     // SAFETY: the results of the task's images, which no other task has.
@@ -312,7 +352,7 @@ fn classes(sizes: &Sizes, plane: &Plane, images: usize) -> Vec<Class> {
 pub(crate) fn backward(
     simd: Simd,
     sizes: Sizes,
-    x: &[f32],
+    x: Input,
     w: &[f32],
     result: Option<&[f32]>,
     dy: &[f32],
@@ -366,7 +406,7 @@ pub(crate) fn backward(
     let parts = parts.min(groups);
     let sums = |part: usize, sums: &mut [f32], dx: Option<Shared>| {
         let (weight_sums, bias_sums) = sums.split_at_mut(rows * spread);
-        let x_len = if x_plane.is_bare() { 0 } else { group * x_plane.len() };
+        let x_len = if x.lies_ready(&x_plane) { 0 } else { group * x_plane.len() };
         let dy_len = if copies_dy { group * dy_plane.len() } else { 0 };
         scratch(x_len + dy_len, |space| {
             let (x_space, dy_space) = space.split_at_mut(x_len);
@@ -374,13 +414,7 @@ pub(crate) fn backward(
             for task in range.clone() {
                 let images = task * group..((task + 1) * group).min(n);
                 let count = images.len() * pixels;
-                let x = &x[images.start * image..images.end * image];
-                let x = if x_plane.is_bare() {
-                    x
-                } else {
-                    x_plane.fill(x, &mut x_space[..images.len() * x_plane.len()], copy_row);
-                    &*x_space
-                };
+                let x = x.place(simd, &x_plane, images.clone(), x_space);
                 let dy = &dy[images.start * out_image..images.end * out_image];
                 let dy = if copies_dy {
                     let out = &mut dy_space[..images.len() * dy_plane.len()];
@@ -388,11 +422,15 @@ pub(crate) fn backward(
                     simd.run(
                         #[inline(always)]
                         || {
-                            dy_plane.fill(dy, out, |at, dy, out| match y {
-                                None => spread_row(dy, out, output, spread, |_, dy| dy),
-                                Some(y) => spread_row(dy, out, output, spread, |i, dy| {
-                                    super::elementwise::relu_gradient(y[at + i], dy)
-                                }),
+                            dy_plane.fill(out, |row, out| {
+                                let at = row * ow * output;
+                                let dy = &dy[at..at + ow * output];
+                                match y {
+                                    None => spread_row(dy, out, output, spread, |_, dy| dy),
+                                    Some(y) => spread_row(dy, out, output, spread, |i, dy| {
+                                        super::elementwise::relu_gradient(y[at + i], dy)
+                                    }),
+                                }
                             })
                         },
                     );

@@ -4,9 +4,9 @@
 //! outer products of input and gradient over pixels, which is the weight gradient. Both keep a tile of sums in
 //! registers. Neither knows about images: tables of offsets say where each pixel's numbers lie.
 
-use pulp::{MemMask, Simd as Vectors, WithSimd};
+use pulp::{Simd as Vectors, WithSimd};
 
-use super::simd::{Simd, multiply_add, relu};
+use super::simd::{Simd, first_lanes, multiply_add, relu};
 
 /// Neighbouring columns of a matrix: `vectors` whole vectors wide once packed.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +223,7 @@ impl Rows<'_> {
                 }
             }
             let ragged = self.block.columns - (V - 1) * lanes;
-            let mask: MemMask<S::m32s> = simd.mask_between_m32s(0, ragged as u32);
+            let mask = first_lanes(simd, ragged);
             for p in 0..P {
                 let out = self.out.add(self.to[(pixel + p).min(last)] + self.block.first);
                 for v in 0..V {
