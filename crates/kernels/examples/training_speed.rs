@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use networks::{MODELS, Training, median, page_faults, peak_megabytes, samples};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use retrial_kernels::Graph;
+use retrial_kernels::{Graph, Simd};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -53,6 +53,13 @@ fn run(model: &str, steps: usize, batch: usize, threads: usize) -> Result<()> {
     Ok(())
 }
 
+/// The processor by its name, without commas.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':'));
+    name.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).replace(',', " ")
+}
+
 /// Runs itself for every model and way, and writes the table row by row.
 fn table(path: &str, steps: Option<usize>) -> std::io::Result<()> {
     let this = std::env::current_exe()?;
@@ -65,15 +72,17 @@ fn table(path: &str, steps: Option<usize>) -> std::io::Result<()> {
     let line = |child: Child| -> std::io::Result<String> {
         Ok(String::from_utf8_lossy(&child.wait_with_output()?.stdout).trim().to_owned())
     };
-    let mut rows = format!("way,{HEADER}\n");
+    let (processor, simd) = (processor(), Simd::current());
+    let row = |way: &str, line: String| format!("{way},{line},{processor},{simd:?}\n");
+    let mut rows = format!("way,{HEADER},processor,instructions\n");
     for model in MODELS {
         for (way, threads) in [("one thread", 1), ("two threads", 2)] {
-            rows += &format!("{way},{}\n", line(start(model, threads)?)?);
+            rows += &row(way, line(start(model, threads)?)?);
         }
         // Both rows stay: each process's own speed while the other runs.
         let pair = [start(model, 1)?, start(model, 1)?];
         for child in pair {
-            rows += &format!("side by side,{}\n", line(child)?);
+            rows += &row("side by side", line(child)?);
         }
         std::fs::write(path, &rows)?;
         eprintln!("{model} done");

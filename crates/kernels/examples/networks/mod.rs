@@ -2,12 +2,16 @@
 
 #![allow(dead_code)] // Each measurement uses a part.
 
+pub mod drift;
+
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use retrial_kernels::{Activation, Conv2d, Graph, Pool2d, RunningStatistics, Sgd, Value, softmax_cross_entropy};
+use retrial_kernels::{
+    Activation, Conv2d, Gradients, Graph, Pool2d, RunningStatistics, Sgd, Value, softmax_cross_entropy,
+};
 
 use Activation::{Identity, Relu};
 
@@ -261,6 +265,15 @@ impl Training {
 
     /// One step in a new training graph.
     pub fn step(&mut self, graph: Graph, x: &Tensor, targets: &Tensor) -> Result<Step> {
+        let (mut step, gradients) = self.gradients(graph, x, targets)?;
+        let start = Instant::now();
+        self.update(gradients)?;
+        step.update = start.elapsed();
+        Ok(step)
+    }
+
+    /// Loss and gradients of a batch.
+    pub fn gradients(&mut self, graph: Graph, x: &Tensor, targets: &Tensor) -> Result<(Step, Gradients)> {
         let start = Instant::now();
         self.parameters.rewind();
         let mut pass = Pass { graph, parameters: &mut self.parameters };
@@ -268,18 +281,22 @@ impl Training {
         let mut graph = pass.graph;
         let mean = softmax_cross_entropy(&graph.output(&logits)?, targets, None)?.mean_all()?;
         drop(logits);
+        let loss = mean.to_dtype(DType::F64)?.to_scalar()?;
         let ran = Instant::now();
         let gradients = graph.backward(&mean)?;
-        let back = Instant::now();
+        let step = Step { forward: ran - start, backward: ran.elapsed(), update: Duration::ZERO, loss };
+        Ok((step, gradients))
+    }
+
+    /// Moves the parameters.
+    pub fn update(&mut self, gradients: Gradients) -> Result<()> {
         self.velocities.resize(self.parameters.vars.len(), None);
         for (var, velocity) in self.parameters.vars.iter().zip(&mut self.velocities) {
             if let Some(gradient) = gradients.get(var) {
                 self.sgd.step(var, gradient, velocity)?;
             }
         }
-        drop(gradients);
-        let loss = mean.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Step { forward: ran - start, backward: back - ran, update: back.elapsed(), loss })
+        Ok(())
     }
 }
 
