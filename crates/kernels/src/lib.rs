@@ -32,6 +32,8 @@ mod loss;
 mod ops;
 mod update;
 
+#[cfg(feature = "allocator")]
+pub use cpu::allocator::Allocator;
 pub use cpu::peak::peak_flops;
 pub use cpu::simd::Simd;
 pub use graph::{Gradients, Graph, Value};

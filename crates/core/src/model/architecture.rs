@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::cnn::{LeNet, SmallCnn};
+use super::cnn::{LeNet, SmallCnn, StridedCnn};
 use super::mlp::Mlp;
+use super::preact::PreActResNet;
 use super::resnet::{ResNetV1, ResNetV2};
 use super::{Builder, Model, Network, Parameters};
 use crate::Seed;
@@ -83,6 +84,21 @@ pub enum Architecture {
     /// colour images of ten classes.
     #[serde(rename = "resnet-110-v2")]
     ResNet110V2,
+    /// 3 x 3 convolutions of stride 2, each with batch norm and ReLU; flattened; a hidden linear layer with ReLU; linear.
+    /// PyTorch's default initial values. Small, and memorises thousands of images.
+    StridedCnn {
+        /// Channels of each convolution.
+        widths: Vec<usize>,
+        /// Units of the hidden layer.
+        hidden: usize,
+    },
+    /// The pre-activation ResNet-18 of Arazo et al. 2019, whose identities carry the opened input and which ends without
+    /// a norm. Width 64 is the paper's: 11,171,274 parameters on colour images of ten classes.
+    #[serde(rename = "preact-resnet-18")]
+    PreActResNet18 {
+        /// Channels of the first stage; the others have 2, 4 and 8 times as many.
+        width: usize,
+    },
 }
 
 fn small_cnn_widths() -> Vec<usize> {
@@ -127,6 +143,10 @@ impl Architecture {
             Self::LeNet => Box::new(LeNet::new(&mut b, image()?, classes)?),
             Self::ResNet32 => Box::new(ResNetV1::new(&mut b, image()?.2, 5, classes)?),
             Self::ResNet110V2 => Box::new(ResNetV2::new(&mut b, image()?.2, 12, classes)?),
+            Self::StridedCnn { widths, hidden } => {
+                Box::new(StridedCnn::new(&mut b, image()?, widths, *hidden, classes)?)
+            }
+            Self::PreActResNet18 { width } => Box::new(PreActResNet::new(&mut b, image()?.2, *width, classes)?),
         };
         if let Self::ResNet32 = self {
             parameters.decay_only(|name| name.starts_with("stage") && name.ends_with(".conv.weight"));
@@ -136,7 +156,8 @@ impl Architecture {
 
     fn widths(&self) -> &[usize] {
         match self {
-            Self::Mlp { widths, .. } | Self::SmallCnn { widths } => widths,
+            Self::Mlp { widths, .. } | Self::SmallCnn { widths } | Self::StridedCnn { widths, .. } => widths,
+            Self::PreActResNet18 { width } => std::slice::from_ref(width),
             _ => &[],
         }
     }

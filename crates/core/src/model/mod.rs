@@ -32,6 +32,7 @@ mod cnn;
 mod init;
 mod layers;
 mod mlp;
+mod preact;
 mod resnet;
 
 pub use architecture::{Architecture, InputShape};

@@ -24,6 +24,8 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::LeNet, image(12, 1)),
         (Architecture::ResNet32, image(8, 3)),
         (Architecture::ResNet110V2, image(8, 3)),
+        (Architecture::StridedCnn { widths: vec![4, 6], hidden: 7 }, image(7, 2)),
+        (Architecture::PreActResNet18 { width: 4 }, image(8, 3)),
     ]
 }
 
@@ -61,6 +63,11 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::LeNet, COLOUR_32, 62_006),
         (Architecture::ResNet32, COLOUR_32, 468_138),
         (Architecture::ResNet110V2, COLOUR_32, 3_302_442),
+        // 9*16+2*16 + 9*16*32+2*32 + 7*7*32*64+64 + 640+10
+        (Architecture::StridedCnn { widths: vec![16, 32], hidden: 64 }, GREY_28, 105_914),
+        (Architecture::PreActResNet18 { width: 64 }, COLOUR_32, 11_171_274),
+        (Architecture::PreActResNet18 { width: 16 }, COLOUR_32, 700_794),
+        (Architecture::PreActResNet18 { width: 8 }, COLOUR_32, 176_066),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }

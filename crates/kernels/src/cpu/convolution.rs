@@ -168,7 +168,7 @@ impl<'a> Input<'a> {
         matches!(self, Self::Plain(_)) && plane.is_bare()
     }
 
-    /// Some images, their borders around them; in `space` unless they lie ready.
+    /// Some images, their borders around them; in `space` unless they lie ready. Further floats may follow.
     fn place<'s>(&self, simd: Simd, plane: &Plane, images: Range<usize>, space: &'s mut [f32]) -> &'s [f32]
     where
         'a: 's,
@@ -178,13 +178,13 @@ impl<'a> Input<'a> {
         match *self {
             Self::Plain(x) if plane.is_bare() => &x[first * line..images.end * plane.h * line],
             Self::Plain(x) => {
-                let space = &mut space[..images.len() * plane.len()];
-                plane.fill(space, |row, out| out.copy_from_slice(&x[(first + row) * line..][..line]));
+                let own = &mut space[..images.len() * plane.len()];
+                plane.fill(own, |row, out| out.copy_from_slice(&x[(first + row) * line..][..line]));
                 space
             }
             Self::Normal(normal) => {
-                let space = &mut space[..images.len() * plane.len()];
-                plane.fill(space, |row, out| {
+                let own = &mut space[..images.len() * plane.len()];
+                plane.fill(own, |row, out| {
                     let pixels = (first + row) * plane.w..(first + row + 1) * plane.w;
                     assert_eq!(out.len(), pixels.len() * plane.channels);
                     // SAFETY: that is the place needed.
@@ -379,7 +379,13 @@ pub(crate) fn backward(
             image * dy_plane.len() + dy_plane.at(y + top, x + left)
         })
         .collect();
-    let out_blocks = blocks(simd, output);
+    // The outer products that sum to the weights' gradient have the outputs along the vectors, or where that leaves fewer
+    // lanes idle, a row of taps. Its last vector reads beyond the row: where the images lie ready there may be nothing.
+    let run = kw * input;
+    let wide = padded(simd, run);
+    let flipped = output * kh * wide < rows * spread && (wide == run || !x.lies_ready(&x_plane));
+    let sums_len = if flipped { output * kh * wide } else { rows * spread };
+    let columns = blocks(simd, if flipped { run } else { output });
     // The gradient of the input is a convolution by the taps turned round, if its size is even too.
     let back = (wanted.input && sizes.winograd(simd) && winograd::pays(simd, output, input, h, width)).then(|| {
         Taps::new(simd, output, input, |tap, o, out| {
@@ -405,8 +411,8 @@ pub(crate) fn backward(
     let parts = if rows * spread > 1 << 15 { 4 } else { 8 };
     let parts = parts.min(groups);
     let sums = |part: usize, sums: &mut [f32], dx: Option<Shared>| {
-        let (weight_sums, bias_sums) = sums.split_at_mut(rows * spread);
-        let x_len = if x.lies_ready(&x_plane) { 0 } else { group * x_plane.len() };
+        let (weight_sums, bias_sums) = sums.split_at_mut(sums_len);
+        let x_len = if x.lies_ready(&x_plane) { 0 } else { group * x_plane.len() + simd.lanes() };
         let dy_len = if copies_dy { group * dy_plane.len() } else { 0 };
         scratch(x_len + dy_len, |space| {
             let (x_space, dy_space) = space.split_at_mut(x_len);
@@ -484,27 +490,31 @@ pub(crate) fn backward(
                 }
                 for first in (0..count).step_by(SPAN) {
                     let span = first..(first + SPAN).min(count);
-                    for block in &out_blocks {
+                    let (x_at, dy_at) = (&x_at[span.clone()], &dy_at[span]);
+                    let accumulate = task > range.start || first > 0;
+                    for block in &columns {
                         for ky in 0..kh {
-                            let outer = Outer {
-                                x: &x[x_plane.at(ky, 0)..],
-                                x_at: &x_at[span.clone()],
-                                rows: kw * input,
-                                dy: &dy[block.first..],
-                                dy_at: &dy_at[span.clone()],
-                                vectors: block.vectors,
-                                out: &mut weight_sums[ky * kw * input * spread + block.first..],
-                                stride: spread,
-                                accumulate: task > range.start || first > 0,
+                            let x = &x[x_plane.at(ky, 0)..];
+                            let vectors = block.vectors;
+                            let outer = if flipped {
+                                let out = weight_sums[ky * wide + block.first..].as_mut_ptr();
+                                let (x, rows, stride) = (&x[block.first..], output, kh * wide);
+                                Outer { x: dy, x_at: dy_at, rows, dy: x, dy_at: x_at, vectors, out, stride, accumulate }
+                            } else {
+                                let out = weight_sums[ky * run * spread + block.first..].as_mut_ptr();
+                                let (dy, rows, stride) = (&dy[block.first..], run, spread);
+                                Outer { x, x_at, rows, dy, dy_at, vectors, out, stride, accumulate }
                             };
-                            outer.run(simd);
+                            // SAFETY: the sums are this part's own: `output` rows of `kh` times `wide` or `kh` times
+                            // `run` rows of `spread`, whole vectors both, of which the blocks are columns.
+                            unsafe { outer.run(simd) };
                         }
                     }
                 }
             }
         });
     };
-    let len = (rows + 1) * spread;
+    let len = sums_len + spread;
     let mut total = vec![];
     let mut fill = |dx: Option<Shared>| total = threads::sum(parts, len, |part, space| sums(part, space, dx));
     let dx = if wanted.input {
@@ -514,12 +524,15 @@ pub(crate) fn backward(
         fill(None);
         None
     };
-    let bias = wanted.bias.then(|| total[rows * spread..][..output].to_vec());
-    let weights = if spread == output {
+    let bias = wanted.bias.then(|| total[sums_len..][..output].to_vec());
+    let weights = if flipped {
+        let row = |row: usize| total[row / run * wide + row % run..sums_len].iter().step_by(kh * wide);
+        (0..rows).flat_map(row).copied().collect()
+    } else if spread == output {
         total.truncate(rows * output);
         total
     } else {
-        total[..rows * spread].chunks_exact(spread).flat_map(|row| &row[..output]).copied().collect()
+        total[..sums_len].chunks_exact(spread).flat_map(|row| &row[..output]).copied().collect()
     };
     Gradients { input: dx, weights, bias }
 }

@@ -1,5 +1,7 @@
 //! Kernels over f32 slices for the CPU.
 
+#[cfg(feature = "allocator")]
+pub(crate) mod allocator;
 pub(crate) mod convolution;
 pub(crate) mod elementwise;
 pub(crate) mod linear;
