@@ -50,16 +50,16 @@ SPEED = target/release/examples/training_speed
 
 # Every network on one and two threads and as two processes, single ops, and the chart: ten minutes.
 bench:
-	$(CARGO) build --release -p retrial-kernels --example training_speed
+	$(CARGO) build --release -p retrial-kernels --features allocator --example training_speed
 	@mkdir -p results/bench
 	$(SPEED) --table results/bench/speed.csv
 	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart
-	$(CARGO) bench -p retrial-kernels --bench ops -- --table $(CURDIR)/results/bench/ops.csv
-	$(CARGO) bench -p retrial-kernels --bench ops | tee results/bench/ops.txt
+	$(CARGO) bench -p retrial-kernels --features allocator --bench ops -- --table $(CURDIR)/results/bench/ops.csv
+	$(CARGO) bench -p retrial-kernels --features allocator --bench ops | tee results/bench/ops.txt
 
 # The same networks in PyTorch, round by round with ours: a quarter of an hour. Installs PyTorch below target/.
 bench-pytorch:
-	$(CARGO) build --release -p retrial-kernels --example training_speed
+	$(CARGO) build --release -p retrial-kernels --features allocator --example training_speed
 	@mkdir -p results/bench
 	test -x target/pytorch/bin/python || python3 -m venv target/pytorch
 	target/pytorch/bin/python -c 'import torch' 2>/dev/null || target/pytorch/bin/pip install --quiet torch numpy
@@ -70,10 +70,10 @@ bench-pytorch:
 # Does the tape earn its place? The same kernels both ways, in turn: five minutes.
 bench-tape:
 	@mkdir -p results/bench
-	$(CARGO) run --release --quiet -p retrial-kernels --example autograd -- --out results/bench/tape.csv
+	$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example autograd -- --out results/bench/tape.csv
 
 # Kernels and plain candle, both against f64. Candle's own threads only spin here.
 bench-drift:
 	@mkdir -p results/bench
 	CANDLE_NUM_THREADS=1 RAYON_NUM_THREADS=1 \
-		$(CARGO) run --release --quiet -p retrial-kernels --example drift -- --out results/bench/drift.csv
+		$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example drift -- --out results/bench/drift.csv

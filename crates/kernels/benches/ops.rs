@@ -11,6 +11,12 @@ use retrial_kernels::{
     Activation, Adam, Conv2d, Graph, Pool2d, RunningStatistics, Sgd, Value, peak_flops, softmax_cross_entropy,
 };
 
+/// The allocator that the papers' binaries have.
+#[cfg(feature = "allocator")]
+#[global_allocator]
+static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
+
+#[cfg(not(feature = "allocator"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

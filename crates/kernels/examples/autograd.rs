@@ -27,9 +27,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use retrial_kernels::{Conv2d, Graph, Pool2d, RunningStatistics, Sgd, softmax_cross_entropy};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const MODELS: [&str; 3] = ["mlp", "cnn", "resnet"];
 const BATCH: usize = 128;
 const HEADER: &str = "model,threads,batch,rounds,tape_ms,custom_ops_ms,ratio,ratio_min,ratio_max,tape_peak_mb,\

@@ -14,9 +14,6 @@ use candle_core::Result;
 use networks::MODELS;
 use networks::drift::{HEADER, compare};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (mut models, mut steps, mut batch, mut out) = (vec![], 200, 8, None);

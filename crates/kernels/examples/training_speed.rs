@@ -12,9 +12,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use retrial_kernels::{Graph, Simd};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const HEADER: &str = "model,threads,batch,images_per_second,step_ms,forward_ms,backward_ms,update_ms,peak_mb,\
                       faults_per_step,parameters,loss";
 

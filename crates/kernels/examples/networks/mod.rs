@@ -15,6 +15,15 @@ use retrial_kernels::{
 
 use Activation::{Identity, Relu};
 
+/// The allocator that the papers' binaries have.
+#[cfg(feature = "allocator")]
+#[global_allocator]
+static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
+
+#[cfg(not(feature = "allocator"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub const MODELS: [&str; 7] = ["mlp", "cnn", "resnet", "allcnn", "wrn", "densenet", "lstm"];
 
 /// Parameters in the order in which the first forward pass asks for them.
