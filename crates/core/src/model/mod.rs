@@ -29,10 +29,13 @@ use retrial_kernels::{Graph, Value};
 
 mod architecture;
 mod cnn;
+mod dense_net;
 mod init;
 mod layers;
 mod mlp;
+mod pooled_cnn;
 mod resnet;
+mod vgg;
 
 pub use architecture::{Architecture, InputShape};
 pub use init::{Fans, Init};

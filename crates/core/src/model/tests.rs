@@ -24,6 +24,8 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::LeNet, image(12, 1)),
         (Architecture::ResNet32, image(8, 3)),
         (Architecture::ResNet110V2, image(8, 3)),
+        (Architecture::PooledCnn { widths: vec![4, 5, 6, 7], dropout: 0.2 }, image(8, 3)),
+        (Architecture::DenseNet2512, image(8, 3)),
     ]
 }
 
@@ -61,9 +63,35 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::LeNet, COLOUR_32, 62_006),
         (Architecture::ResNet32, COLOUR_32, 468_138),
         (Architecture::ResNet110V2, COLOUR_32, 3_302_442),
+        (Architecture::DenseNet2512, COLOUR_32, 362_242),
+        (Architecture::Vgg19, COLOUR_32, 38_975_306),
+        (Architecture::PooledCnn { widths: vec![16, 32, 64, 64], dropout: 0.2 }, COLOUR_32, 432 + 4_608 + 18_432 + 36_864 + 2 * 176 + 650),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
+}
+
+/// Song et al. 2019: DenseNet-25-12 for 100 and 200 classes; only the output layer grows.
+#[test]
+fn densenet_grows_with_the_classes() {
+    for (classes, count) in [(100, 386_452), (200, 413_352)] {
+        assert_eq!(build(&Architecture::DenseNet2512, &COLOUR_32, classes).parameters.count(), count);
+    }
+}
+
+/// VGG-19 is too large for the checks below; the same code with narrow groups is not.
+#[test]
+fn gradients_of_a_narrow_vgg_match_differences() {
+    let mut parameters = Parameters::default();
+    let network = vgg::Vgg::new(&mut double_builder(&mut parameters), (4, 4, 2), &[(2, 3), (1, 4)], 6, 3).unwrap();
+    fill(&parameters).unwrap();
+    let x = tensor(2, 2., &[5, 4, 4, 2], DType::F64).unwrap();
+    let forward = |graph: &mut Graph| network.forward(graph, &graph.input(&x));
+    let graph = || Graph::training().with_batch_statistics();
+    Check { parameters: &parameters, forward: &forward, graph: &graph }.run(1e-6, 1e-5, 40);
+    let small = InputShape::Image { height: 16, width: 32, channels: 3 };
+    let refused = Architecture::Vgg19.build(&small, 10, Seed(1), &Device::Cpu).err().unwrap().to_string();
+    assert!(refused.contains("32 x 32"), "{refused}");
 }
 
 /// Logits of the first of four images, after a training pass and then in evaluation (with the running statistics that
@@ -387,6 +415,12 @@ fn configs_read_as_written() {
         (Architecture::LeNet, r#"{"kind":"lenet"}"#),
         (Architecture::ResNet32, r#"{"kind":"resnet-32"}"#),
         (Architecture::ResNet110V2, r#"{"kind":"resnet-110-v2"}"#),
+        (Architecture::DenseNet2512, r#"{"kind":"densenet-25-12"}"#),
+        (Architecture::Vgg19, r#"{"kind":"vgg-19"}"#),
+        (
+            Architecture::PooledCnn { widths: vec![16, 32], dropout: 0.2 },
+            r#"{"kind":"pooled-cnn","widths":[16,32],"dropout":0.2}"#,
+        ),
     ] {
         assert_eq!(serde_json::to_string(&architecture).unwrap(), text);
         assert_eq!(serde_json::from_str::<Architecture>(text).unwrap(), architecture);
