@@ -214,7 +214,11 @@ fn against_rivals(judge: &Judge, noise: &NoiseKind) -> Claim {
             "Symmetric noise 0.4: SELFIE errs less than Default and ActiveBias, and no more than Co-teaching"
         },
         if pair { "Fig. 4" } else { "figure after Fig. 4" },
-        if pair { "every rival - SELFIE > 0" } else { "Default and ActiveBias - SELFIE > 0; Co-teaching - SELFIE > -1" },
+        if pair {
+            "every rival - SELFIE > 0"
+        } else {
+            "Default and ActiveBias - SELFIE > 0; Co-teaching - SELFIE > -1"
+        },
         if pair { "18.4 / 17.6 / 15.3 v 13.2" } else { "17.4 / 15.7 / 14.1 v 13.5; 0.6 is below resolution here" },
     );
     if let Some(why) = judge.closed(noise) {
@@ -325,7 +329,8 @@ fn precision(judge: &Judge) -> Claim {
         let own = interval(&ours.values().copied().collect::<Vec<_>>());
         let (Some(gap), Some(own)) = (interval(&values), own) else { return not_tested(claim, judge.absent()) };
         let all = mean(
-            read(&judge.cells.arm(&noise, HEAVY, Arm::Selfie), |s| s.runs.first()?.last.refurbished_right).into_values(),
+            read(&judge.cells.arm(&noise, HEAVY, Arm::Selfie), |s| s.runs.first()?.last.refurbished_right)
+                .into_values(),
         );
         parts.push(format!(
             "{name}: {} of changed and {} of all refurbished labels are right; {}",
@@ -397,12 +402,10 @@ fn restarts(judge: &Judge) -> Claim {
     }
     let restarted = judge.pair(|s, standard| *s == Selfie { restarts: 2, ..standard.clone() });
     let repeated = judge.cells.by(&NoiseKind::Pair, HEAVY, |c| c.method == Method::Default { runs: 3 });
-    let lowest = |summary: &crate::train::Summary| {
-        summary.runs.iter().map(|run| metric.of(run)).min_by(f64::total_cmp)
-    };
+    let lowest = |summary: &crate::train::Summary| summary.runs.iter().map(|run| metric.of(run)).min_by(f64::total_cmp);
     let own = read(&restarted, |s| {
-        let later = s.runs.get(1..)?.iter().map(|run| metric.of(run));
-        let later = if metric == Metric::Best { later.min_by(f64::total_cmp) } else { later.last() };
+        let mut later = s.runs.get(1..)?.iter().map(|run| metric.of(run));
+        let later = if metric == Metric::Best { later.min_by(f64::total_cmp) } else { later.next_back() };
         Some(metric.of(s.runs.first()?) - later?)
     });
     let own: Vec<f64> = own.into_values().collect();
@@ -435,10 +438,10 @@ fn rules(judge: &Judge) -> Claim {
     let paper = errors(&judge.pair(|s, standard| Selfie { restarts: 0, ..s.clone() } == *standard), metric);
     let mut judged = vec![];
     let looser = |(s, standard): (Selfie, Selfie)| {
-        (s.epsilon > standard.epsilon && Selfie { epsilon: standard.epsilon, ..s.clone() } == standard).then_some(s.epsilon)
+        (s.epsilon > standard.epsilon && Selfie { epsilon: standard.epsilon, ..s.clone() } == standard)
+            .then_some(s.epsilon)
     };
-    let mut epsilons: Vec<f64> =
-        judge.cells.variants(&NoiseKind::Pair, HEAVY).into_iter().filter_map(looser).collect();
+    let mut epsilons: Vec<f64> = judge.cells.variants(&NoiseKind::Pair, HEAVY).into_iter().filter_map(looser).collect();
     epsilons.sort_by(f64::total_cmp);
     for epsilon in epsilons {
         let looser = judge.pair(|s, standard| *s == Selfie { epsilon, ..standard.clone() });
@@ -475,7 +478,8 @@ fn selective(judge: &Judge) -> Claim {
     if judged.len() < 2 {
         return not_tested(claim, judge.absent());
     }
-    let (_, _, worst, seeds) = judged.iter().min_by(|a, b| a.2.estimate.total_cmp(&b.2.estimate)).cloned().expect("two");
+    let (_, _, worst, seeds) =
+        judged.iter().min_by(|a, b| a.2.estimate.total_cmp(&b.2.estimate)).cloned().expect("two");
     let mut reason = judged.iter().map(|j| words(&format!("{} -", j.0.name()), &j.2)).collect::<Vec<_>>().join("; ");
     reason += &format!(", {}.", judge.metric().name());
     if judged.iter().filter(|j| j.1 == Verdict::Supported).count() == 1 {
@@ -572,9 +576,7 @@ fn vgg(results: &Results<Song2019>) -> Claim {
     );
     let margins: Vec<_> = VGGS
         .iter()
-        .filter_map(|&study| {
-            published_margin(&Cells::of(results, study), &NoiseKind::Pair, HEAVY, &Arm::RIVALS)
-        })
+        .filter_map(|&study| published_margin(&Cells::of(results, study), &NoiseKind::Pair, HEAVY, &Arm::RIVALS))
         .collect();
     if margins.len() < VGGS.len() {
         return not_tested(claim, paper_only(results.profile, "VGG-19, profile paper"));
@@ -594,9 +596,7 @@ fn natural_noise(results: &Results<Song2019>) -> Claim {
     );
     let margins: Vec<_> = ANIMALS
         .iter()
-        .filter_map(|&study| {
-            published_margin(&Cells::of(results, study), &NoiseKind::Clean, 0.08, &Arm::RIVALS)
-        })
+        .filter_map(|&study| published_margin(&Cells::of(results, study), &NoiseKind::Clean, 0.08, &Arm::RIVALS))
         .collect();
     if margins.len() < ANIMALS.len() {
         let needs = "ANIMAL-10N, which is given out on request only, and both networks of profile paper";

@@ -168,7 +168,10 @@ fn in_words(s: &Selfie, paper: &Selfie) -> String {
     if s.epsilon != paper.epsilon {
         parts.push(match rule(10, s.history, s.epsilon) {
             Some(Rule { dissenters: 1, .. }) => "one dissenter".to_string(),
-            Some(Rule { dissenters, .. }) => format!("{dissenters} dissenters"),
+            Some(Rule { dissenters, together: false }) => format!("{dissenters} dissenters"),
+            Some(Rule { dissenters, together: true }) => {
+                format!("{} dissenters, or {dissenters} that agree", dissenters - 1)
+            }
             None => "nothing refurbished".into(),
         });
     }
@@ -299,10 +302,8 @@ fn rates(cells: &Cells, reported: &Reported) -> Option<Figure> {
     }
     let full = matches!(cells.study, Study::DenseNet(_) | Study::Vgg(_));
     let panels = [Metric::Best, Metric::Last].map(|metric| {
-        let mut panel = Panel::new()
-            .title(metric.name())
-            .x(Axis::linear("rate of pair noise"))
-            .y(Axis::linear("test error, %"));
+        let mut panel =
+            Panel::new().title(metric.name()).x(Axis::linear("rate of pair noise")).y(Axis::linear("test error, %"));
         for arm in Arm::ALL {
             let points: Vec<_> = cells
                 .levels(&pair, arm)
@@ -374,9 +375,17 @@ fn precision(cells: &Cells) -> Result<Option<Figure>, Error> {
             .x(Axis::linear("epoch").whole())
             .y(Axis::linear("share").range(0., 1.))
             .layer(Layer::horizontal("given labels that are right", 1. - HEAVY))
-            .layer(Layer::band("refurbished labels that are right", curve(&selfie, |row| row.refurbished_right)?).color(Color::BLUE))
-            .layer(Layer::band("changed labels that are right", curve(&selfie, |row| row.changed_right)?).color(Color::VERMILLION))
-            .layer(Layer::band("wrong labels put right", curve(&selfie, |row| row.wrong_recovered)?).color(Color::GREEN));
+            .layer(
+                Layer::band("refurbished labels that are right", curve(&selfie, |row| row.refurbished_right)?)
+                    .color(Color::BLUE),
+            )
+            .layer(
+                Layer::band("changed labels that are right", curve(&selfie, |row| row.changed_right)?)
+                    .color(Color::VERMILLION),
+            )
+            .layer(
+                Layer::band("wrong labels put right", curve(&selfie, |row| row.wrong_recovered)?).color(Color::GREEN),
+            );
         let others: Vec<(f64, f64)> = curve(&all, |row| row.changed_right)?
             .into_iter()
             .filter(|(epoch, ..)| *epoch >= start)
@@ -415,9 +424,18 @@ fn used(cells: &Cells) -> Result<Option<Figure>, Error> {
                 .x(Axis::linear("epoch").whole())
                 .y(Axis::linear("share").range(0., 1.))
                 .layer(Layer::horizontal("1 − τ: small losses alone", 1. - HEAVY))
-                .layer(Layer::band("share of the batch trained on, |R ∪ C| / |M|", curve(&selfie, |row| Some(row.used))?).color(Color::BLUE))
-                .layer(Layer::band("true labels among those trained with", curve(&selfie, |row| row.used_right)?).color(Color::GREEN))
-                .layer(Layer::band("share of all samples refurbished so far", curve(&selfie, |row| row.refurbished)?).color(Color::VERMILLION)),
+                .layer(
+                    Layer::band("share of the batch trained on, |R ∪ C| / |M|", curve(&selfie, |row| Some(row.used))?)
+                        .color(Color::BLUE),
+                )
+                .layer(
+                    Layer::band("true labels among those trained with", curve(&selfie, |row| row.used_right)?)
+                        .color(Color::GREEN),
+                )
+                .layer(
+                    Layer::band("share of all samples refurbished so far", curve(&selfie, |row| row.refurbished)?)
+                        .color(Color::VERMILLION),
+                ),
         );
     }
     if panels.is_empty() {
@@ -451,12 +469,12 @@ fn epochs(cells: &Cells) -> Result<Option<Figure>, Error> {
         let Some(sample) = selfie.values().next() else { continue };
         let (runs, length) = (sample.summary.runs.len(), sample.config.epochs);
         let title = if runs > 1 { format!("{noise} noise 0.4, two restarts") } else { format!("{noise} noise 0.4") };
-        let mut panel =
-            Panel::new().title(&title).x(Axis::linear("epoch").whole()).y(Axis::linear("test error, %"));
+        let mut panel = Panel::new().title(&title).x(Axis::linear("epoch").whole()).y(Axis::linear("test error, %"));
         for run in 1..runs {
             panel = panel.layer(Layer::vertical("restart", (run * length) as f64 + 0.5));
         }
-        let mut arms: Vec<(&str, BySeed)> = Arm::ALL.into_iter().map(|arm| (arm.name(), cells.arm(&kind, HEAVY, arm))).collect();
+        let mut arms: Vec<(&str, BySeed)> =
+            Arm::ALL.into_iter().map(|arm| (arm.name(), cells.arm(&kind, HEAVY, arm))).collect();
         if runs > 1 {
             let repeated = cells.by(&kind, HEAVY, |c| c.method == Method::Default { runs });
             if !repeated.is_empty() {

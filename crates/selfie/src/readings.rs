@@ -161,7 +161,9 @@ impl Arm {
             (Arm::CoTeaching, Method::CoTeaching { ramp }) => *ramp == (config.epochs / 10).max(1) as u64,
             (Arm::SelectOnly, Method::SelectOnly) => true,
             (Arm::RelabelAll, Method::RelabelAll { .. }) => true,
-            (Arm::Selfie, Method::Selfie(selfie)) => standard(config).is_some_and(|s| s == Selfie { restarts: 0, ..selfie.clone() }),
+            (Arm::Selfie, Method::Selfie(selfie)) => {
+                standard(config).is_some_and(|s| s == Selfie { restarts: 0, ..selfie.clone() })
+            }
             _ => false,
         }
     }

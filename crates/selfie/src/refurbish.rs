@@ -84,7 +84,9 @@ mod tests {
 
     #[test]
     fn the_small_loss_set_has_the_published_size() {
-        for (batch, tau, count) in [(128, 0.4, 77), (128, 0., 128), (128, 0.1, 116), (10, 0.4, 6), (5, 0.2, 4), (7, 1., 0)] {
+        for (batch, tau, count) in
+            [(128, 0.4, 77), (128, 0., 128), (128, 0.1, 116), (10, 0.4, 6), (5, 0.2, 4), (7, 1., 0)]
+        {
             assert_eq!(small_loss_count(batch, tau), count, "{batch} {tau}");
         }
     }

@@ -159,10 +159,8 @@ impl Learner {
             losses = (losses * Tensor::from_slice(weights, weights.len(), &self.device)?)?;
         }
         let loss = (losses.sum_all()? / targets.divisor as f64)?;
-        let size = finite(loss.to_scalar::<f32>()?, step as u64).map_err(|d| CellError::Diverged {
-            step: step as u64,
-            what: format!("the loss is {}", d.loss),
-        })?;
+        let size = finite(loss.to_scalar::<f32>()?, step as u64)
+            .map_err(|d| CellError::Diverged { step: step as u64, what: format!("the loss is {}", d.loss) })?;
         self.optimiser.step(&self.model.parameters, &graph.backward(&loss)?, rate)?;
         Ok((f64::from(size), logits))
     }

@@ -32,13 +32,7 @@ pub(super) struct DenseNet {
 
 impl DenseNet {
     /// Three blocks of `layers` layers that add `growth` channels each.
-    pub(super) fn new(
-        b: &mut Builder,
-        channels: usize,
-        layers: usize,
-        growth: usize,
-        classes: usize,
-    ) -> Result<Self> {
+    pub(super) fn new(b: &mut Builder, channels: usize, layers: usize, growth: usize, classes: usize) -> Result<Self> {
         let same = Geometry { stride: 1, padding: 1 };
         let stem = Conv2d::new(&mut b.at("stem"), 3, channels, STEM, same, WIDE)?;
         let mut width = STEM;

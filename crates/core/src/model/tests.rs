@@ -65,7 +65,11 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::ResNet110V2, COLOUR_32, 3_302_442),
         (Architecture::DenseNet2512, COLOUR_32, 362_242),
         (Architecture::Vgg19, COLOUR_32, 38_975_306),
-        (Architecture::PooledCnn { widths: vec![16, 32, 64, 64], dropout: 0.2 }, COLOUR_32, 432 + 4_608 + 18_432 + 36_864 + 2 * 176 + 650),
+        (
+            Architecture::PooledCnn { widths: vec![16, 32, 64, 64], dropout: 0.2 },
+            COLOUR_32,
+            432 + 4_608 + 18_432 + 36_864 + 2 * 176 + 650,
+        ),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
