@@ -402,10 +402,10 @@ pub fn expected_seconds(config: &Config) -> f64 {
     };
     // Microseconds of an image, trained and judged.
     let each = match &config.architecture {
-        Architecture::Mlp { widths, .. } => 0.15 * widths.first().copied().unwrap_or(0) as f64,
+        Architecture::Mlp { widths, .. } => 0.08 * widths.first().copied().unwrap_or(0) as f64,
         Architecture::DenseNet2512 => 12_000.,
         Architecture::Vgg19 => 50_000.,
-        _ if config.task.halved => 300.,
+        _ if config.task.halved => 150.,
         _ => 1200.,
     };
     let images = if config.task.train == 0 { 50_000 } else { config.task.train };

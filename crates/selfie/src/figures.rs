@@ -64,6 +64,18 @@ struct GateRow {
     failures: String,
 }
 
+/// The same in every figure.
+fn color(arm: Arm) -> Color {
+    match arm {
+        Arm::Default => Color::BLACK,
+        Arm::ActiveBias => Color::GREEN,
+        Arm::CoTeaching => Color::BLUE,
+        Arm::SelectOnly => Color::PURPLE,
+        Arm::RelabelAll => Color::ORANGE,
+        Arm::Selfie => Color::VERMILLION,
+    }
+}
+
 fn studies(results: &Results<Song2019>) -> Vec<Cells> {
     let all = Study::of(results.profile).map(|(_, study)| Cells::of(results, study));
     all.into_iter().filter(|cells| !cells.is_empty()).collect()
@@ -182,7 +194,7 @@ fn in_words(s: &Selfie, paper: &Selfie) -> String {
         parts.push("re-use only in C (V1)".into());
     }
     if s.noise_rate == NoiseRate::Lowered {
-        parts.push("code of 2020".into());
+        parts.push("code of 2020, third run".into());
     }
     if s.normaliser == Normaliser::Batch {
         parts.push("divided by |M|".into());
@@ -313,10 +325,9 @@ fn rates(cells: &Cells, reported: &Reported) -> Option<Figure> {
                     with_interval(&values).map(|(y, low, high)| (level, y, low, high))
                 })
                 .collect();
-            match points.len() {
-                0 => {}
-                1 => panel = panel.layer(Layer::intervals(arm.name(), points)),
-                _ => panel = panel.layer(Layer::band(arm.name(), points)),
+            // A single point is in the headline.
+            if points.len() > 1 {
+                panel = panel.layer(Layer::band(arm.name(), points).color(color(arm)));
             }
         }
         if full && metric == Metric::Best {
@@ -463,28 +474,28 @@ fn error_curve(cells: &BySeed) -> Result<Vec<(f64, f64)>, Error> {
 
 /// Error over epochs, restarts marked.
 fn epochs(cells: &Cells) -> Result<Option<Figure>, Error> {
-    let mut panels = vec![];
+    let (mut panels, mut restarted) = (vec![], false);
     for (noise, kind) in NOISES {
         let selfie = cells.arm(&kind, HEAVY, Arm::Selfie);
         let Some(sample) = selfie.values().next() else { continue };
         let (runs, length) = (sample.summary.runs.len(), sample.config.epochs);
+        restarted |= runs > 1;
         let title = if runs > 1 { format!("{noise} noise 0.4, two restarts") } else { format!("{noise} noise 0.4") };
         let mut panel = Panel::new().title(&title).x(Axis::linear("epoch").whole()).y(Axis::linear("test error, %"));
         for run in 1..runs {
             panel = panel.layer(Layer::vertical("restart", (run * length) as f64 + 0.5));
         }
-        let mut arms: Vec<(&str, BySeed)> =
-            Arm::ALL.into_iter().map(|arm| (arm.name(), cells.arm(&kind, HEAVY, arm))).collect();
+        let mut arms = Arm::ALL.map(|arm| (arm, cells.arm(&kind, HEAVY, arm)));
         if runs > 1 {
             let repeated = cells.by(&kind, HEAVY, |c| c.method == Method::Default { runs });
             if !repeated.is_empty() {
                 arms[0].1 = repeated;
             }
         }
-        for (name, found) in arms {
+        for (arm, found) in arms {
             let points = error_curve(&found)?;
             if !points.is_empty() {
-                panel = panel.layer(Layer::line(name, points).markers(false));
+                panel = panel.layer(Layer::line(arm.name(), points).color(color(arm)).markers(false));
             }
         }
         panels.push(panel);
@@ -493,7 +504,7 @@ fn epochs(cells: &Cells) -> Result<Option<Figure>, Error> {
         return Ok(None);
     }
     Ok(Some(
-        Figure::new("When is the error lowest, and do restarts help?")
+        Figure::new(if restarted { "Do restarts help?" } else { "When does the error rise again?" })
             .subtitle(&format!("{}; means over seeds", seeds_in_words(cells)))
             .panels(panels)
             .columns(1)
@@ -507,16 +518,18 @@ fn variants(cells: &Cells) -> Option<Figure> {
     if found.len() < 2 {
         return None;
     }
-    let error = |selfie: &Selfie, metric: Metric| {
+    // The code of 2020 differs after a restart only: its last run is read, beside the paper's last run.
+    let error = |selfie: &Selfie, late: bool, metric: Metric| {
         let cells = cells.by(&NoiseKind::Pair, HEAVY, |c| c.method == Method::Selfie(selfie.clone()));
-        errors(&cells, metric)
+        read(&cells, |s| Some(metric.of(if late { s.runs.last() } else { s.runs.first() }?)))
     };
     let paper = found.iter().find(|(s, standard)| Selfie { restarts: 0, ..s.clone() } == *standard)?.0.clone();
     let others: Vec<&(Selfie, Selfie)> = found.iter().filter(|(s, _)| *s != paper).collect();
     let gain = |metric: Metric| -> Vec<(f64, f64, f64)> {
-        let base = error(&paper, metric);
         let gap = |(s, _): &&(Selfie, Selfie)| {
-            with_interval(&gaps(&error(s, metric), &base)).unwrap_or((f64::NAN, f64::NAN, f64::NAN))
+            let late = s.noise_rate == NoiseRate::Lowered;
+            let found = gaps(&error(s, late, metric), &error(&paper, late, metric));
+            with_interval(&found).unwrap_or((f64::NAN, f64::NAN, f64::NAN))
         };
         others.iter().map(gap).collect()
     };
@@ -529,7 +542,7 @@ fn variants(cells: &Cells) -> Option<Figure> {
     Some(
         Figure::new("Do the rule and the version of SELFIE matter?")
             .subtitle(&format!("{}, pair noise 0.4, first run; bars are 95 % intervals", seeds_in_words(cells)))
-            .caption(&format!("The paper's rule here: all of q = {} predictions agree.", paper.history))
+            .caption(&format!("The paper's rule here: all of q = {} predictions agree. tau is 0.4; told 0.5 or 0.3 in the last rows.", paper.history))
             .panel(panel)
             .heights([34. * others.len() as f64 + 40.]),
     )
