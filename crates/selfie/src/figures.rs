@@ -542,7 +542,10 @@ fn variants(cells: &Cells) -> Option<Figure> {
     Some(
         Figure::new("Do the rule and the version of SELFIE matter?")
             .subtitle(&format!("{}, pair noise 0.4, first run; bars are 95 % intervals", seeds_in_words(cells)))
-            .caption(&format!("The paper's rule here: all of q = {} predictions agree. tau is 0.4; told 0.5 or 0.3 in the last rows.", paper.history))
+            .caption(&format!(
+                "The paper's rule here: all of q = {} predictions agree. tau is 0.4; told 0.5 or 0.3 in the last rows.",
+                paper.history
+            ))
             .panel(panel)
             .heights([34. * others.len() as f64 + 40.]),
     )
