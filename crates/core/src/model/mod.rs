@@ -29,12 +29,15 @@ use retrial_kernels::{Graph, Value};
 
 mod architecture;
 mod cnn;
+mod dense_net;
 mod init;
 mod layers;
 mod lstm;
 mod mlp;
+mod pooled_cnn;
 mod preact;
 mod resnet;
+mod vgg;
 mod wide_resnet;
 
 pub use architecture::{Architecture, InputShape};

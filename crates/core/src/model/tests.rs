@@ -29,6 +29,8 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::KerasMlp { widths: vec![6] }, image(2, 3)),
         (Architecture::WideResNet { depth: 10, widen: 2, base: 4 }, image(8, 3)),
         (Architecture::Lstm { units: 5 }, image(4, 1)),
+        (Architecture::PooledCnn { widths: vec![4, 5, 6, 7], dropout: 0.2 }, image(8, 3)),
+        (Architecture::DenseNet2512, image(8, 3)),
     ]
 }
 
@@ -77,9 +79,39 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::KerasMlp { widths: vec![512, 512] }, GREY_28, 401_920 + 262_656 + 5_130),
         (Architecture::WideResNet { depth: 28, widen: 2, base: 16 }, COLOUR_32, 1_465_827),
         (Architecture::Lstm { units: 128 }, GREY_28, 4 * (128 + 128 * 128 + 128) + 1_290),
+        (Architecture::DenseNet2512, COLOUR_32, 362_242),
+        (Architecture::Vgg19, COLOUR_32, 38_975_306),
+        (
+            Architecture::PooledCnn { widths: vec![16, 32, 64, 64], dropout: 0.2 },
+            COLOUR_32,
+            432 + 4_608 + 18_432 + 36_864 + 2 * 176 + 650,
+        ),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
+}
+
+/// Song et al. 2019: DenseNet-25-12 for 100 and 200 classes; only the output layer grows.
+#[test]
+fn densenet_grows_with_the_classes() {
+    for (classes, count) in [(100, 386_452), (200, 413_352)] {
+        assert_eq!(build(&Architecture::DenseNet2512, &COLOUR_32, classes).parameters.count(), count);
+    }
+}
+
+/// VGG-19 is too large for the checks below; the same code with narrow groups is not.
+#[test]
+fn gradients_of_a_narrow_vgg_match_differences() {
+    let mut parameters = Parameters::default();
+    let network = vgg::Vgg::new(&mut double_builder(&mut parameters), (4, 4, 2), &[(2, 3), (1, 4)], 6, 3).unwrap();
+    fill(&parameters).unwrap();
+    let x = tensor(2, 2., &[5, 4, 4, 2], DType::F64).unwrap();
+    let forward = |graph: &mut Graph| network.forward(graph, &graph.input(&x));
+    let graph = || Graph::training().with_batch_statistics();
+    Check { parameters: &parameters, forward: &forward, graph: &graph }.run(1e-6, 1e-5, 40);
+    let small = InputShape::Image { height: 16, width: 32, channels: 3 };
+    let refused = Architecture::Vgg19.build(&small, 10, Seed(1), &Device::Cpu).err().unwrap().to_string();
+    assert!(refused.contains("32 x 32"), "{refused}");
 }
 
 /// Logits of the first of four images, after a training pass and then in evaluation (with the running statistics that
@@ -445,6 +477,12 @@ fn configs_read_as_written() {
             r#"{"kind":"wide-resnet","depth":28,"widen":2,"base":16}"#,
         ),
         (Architecture::Lstm { units: 128 }, r#"{"kind":"lstm","units":128}"#),
+        (Architecture::DenseNet2512, r#"{"kind":"densenet-25-12"}"#),
+        (Architecture::Vgg19, r#"{"kind":"vgg-19"}"#),
+        (
+            Architecture::PooledCnn { widths: vec![16, 32], dropout: 0.2 },
+            r#"{"kind":"pooled-cnn","widths":[16,32],"dropout":0.2}"#,
+        ),
     ] {
         assert_eq!(serde_json::to_string(&architecture).unwrap(), text);
         assert_eq!(serde_json::from_str::<Architecture>(text).unwrap(), architecture);
