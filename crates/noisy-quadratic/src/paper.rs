@@ -142,5 +142,6 @@ fn network_name(architecture: &Architecture) -> String {
         Architecture::LeNet => "lenet".into(),
         Architecture::ResNet32 => "resnet32".into(),
         Architecture::ResNet110V2 => "resnet110v2".into(),
+        Architecture::TwoStageCnn { .. } => "two-stage-cnn".into(),
     }
 }

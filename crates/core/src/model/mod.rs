@@ -33,6 +33,7 @@ mod init;
 mod layers;
 mod mlp;
 mod resnet;
+mod two_stage_cnn;
 
 pub use architecture::{Architecture, InputShape};
 pub use init::{Fans, Init};
