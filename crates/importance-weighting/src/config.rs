@@ -14,6 +14,8 @@ pub enum Config {
     Plane(Plane),
     /// Cats against dogs.
     Images(Images),
+    /// Another share of dogs in the target than in training.
+    LabelShift(LabelShift),
 }
 
 /// Where points of the plane come from.
@@ -113,4 +115,14 @@ pub struct Images {
     pub every: usize,
     /// Seed of every stream.
     pub seed: u64,
+}
+
+/// A network under label shift: its weights come from unlabelled images of the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelShift {
+    /// The network, trained without weights first.
+    pub network: Images,
+    /// q: share of dogs in the target.
+    pub dog_share: f64,
 }

@@ -4,7 +4,7 @@ use retrial_core::data::DatasetId;
 use retrial_core::experiment::{Experiment, Profile};
 use retrial_core::model::Architecture;
 
-use crate::config::{Config, Images, Plane, PlaneModel, Points};
+use crate::config::{Config, Images, LabelShift, Plane, PlaneModel, Points};
 use crate::weighting::{Convention, Loss};
 
 /// Separable, with a strip so narrow that weights show in the predictions.
@@ -35,14 +35,18 @@ struct Scale {
     mlp_seeds: u64,
     lambdas: &'static [f64],
     l2_ratios: &'static [f64],
+    /// Whether the CNN is penalised, too.
+    l2_on_cnn: bool,
     /// Ratios and epochs of the dropout and the batch-norm arm.
     variant_ratios: &'static [f64],
+    /// Dropout in the CNN, or in the network without convolutions.
+    dropout_on_cnn: bool,
     dropout_epochs: usize,
     norm_epochs: usize,
     /// Factors by which one class is rarer than the other.
     rarity: &'static [usize],
     imbalance_seeds: u64,
-    /// Polynomially tailed losses and the other conventions.
+    /// The other conventions, and label shift.
     extensions: bool,
 }
 
@@ -113,7 +117,9 @@ impl Scale {
                 mlp_seeds: 2,
                 lambdas: &[0.01],
                 l2_ratios: &[1. / 8., 1., 8.],
+                l2_on_cnn: true,
                 variant_ratios: &[1. / 8., 1., 8.],
+                dropout_on_cnn: true,
                 dropout_epochs: 8,
                 norm_epochs: 8,
                 rarity: &[4],
@@ -126,18 +132,20 @@ impl Scale {
                 draws: 10,
                 mlp_epochs: 3000,
                 moon_draws: 3,
-                images: subset(100, true, 200, 20),
+                images: subset(100, true, 500, 25),
                 cnn: cnn(8, 1),
                 ratios: &[1. / 8., 1., 8.],
                 seeds: 5,
                 mlp: mlp(&[64]),
-                mlp_epochs_images: 200,
-                mlp_ratios: &[1. / 32., 1. / 8., 1., 8., 32.],
+                mlp_epochs_images: 400,
+                mlp_ratios: &[1. / 64., 1. / 16., 1. / 4., 1., 4., 16., 64.],
                 mlp_seeds: 10,
-                lambdas: &[0.003, 0.01],
-                l2_ratios: &[1. / 8., 1., 8.],
+                lambdas: &[0.003, 0.01, 0.03],
+                l2_ratios: &[1. / 16., 1., 16.],
+                l2_on_cnn: false,
                 variant_ratios: &[1. / 8., 1., 8.],
-                dropout_epochs: 200,
+                dropout_on_cnn: false,
+                dropout_epochs: 400,
                 norm_epochs: 100,
                 rarity: &[4],
                 imbalance_seeds: 5,
@@ -159,7 +167,9 @@ impl Scale {
                 mlp_seeds: 10,
                 lambdas: &[0.001, 0.003, 0.01],
                 l2_ratios: &[1. / 32., 1. / 8., 1., 8., 32.],
+                l2_on_cnn: true,
                 variant_ratios: &[1. / 32., 1. / 8., 1., 8., 32.],
+                dropout_on_cnn: true,
                 dropout_epochs: 400,
                 norm_epochs: 150,
                 rarity: &[4, 16],
@@ -182,7 +192,9 @@ impl Scale {
                 mlp_seeds: 10,
                 lambdas: &[1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
                 l2_ratios: &ALL_RATIOS,
+                l2_on_cnn: true,
                 variant_ratios: &ALL_RATIOS,
+                dropout_on_cnn: true,
                 dropout_epochs: 1000,
                 norm_epochs: 1000,
                 rarity: &[4, 8, 16],
@@ -195,8 +207,10 @@ impl Scale {
 
 fn with(architecture: &Architecture, change: impl Fn(&mut f64, &mut bool)) -> Architecture {
     let mut changed = architecture.clone();
-    if let Architecture::TwoStageCnn { dropout, norm, .. } = &mut changed {
-        change(dropout, norm);
+    match &mut changed {
+        Architecture::TwoStageCnn { dropout, norm, .. } => change(dropout, norm),
+        Architecture::Mlp { dropout, .. } => change(dropout, &mut false),
+        _ => {}
     }
     changed
 }
@@ -227,15 +241,18 @@ pub fn grid(profile: Profile, seeds: Option<usize>) -> Vec<Experiment<Config>> {
         let cells = scale.lambdas.iter().map(|&lambda| Images { lambda, ..base.clone() });
         cells.flat_map(|base| sweep(&base, scale.l2_ratios, seeds)).collect()
     };
-    add("l2", "CNN with an L2 penalty: does it keep the effect of the weights?", penalised(&plain));
+    if scale.l2_on_cnn {
+        add("l2", "CNN with an L2 penalty: does it keep the effect of the weights?", penalised(&plain));
+    }
     add("l2-mlp", "The same for the network without convolutions", penalised(&flat));
+    let dropped = if scale.dropout_on_cnn { &plain } else { &flat };
     let dropped = Images {
-        architecture: with(&scale.cnn, |dropout, _| *dropout = 0.5),
-        rate: plain.rate / 2.,
+        architecture: with(&dropped.architecture, |dropout, _| *dropout = 0.5),
+        rate: dropped.rate / 2.,
         epochs: scale.dropout_epochs,
-        ..plain.clone()
+        ..dropped.clone()
     };
-    add("dropout", "CNN with dropout 0.5: does it keep the effect?", sweep(&dropped, scale.variant_ratios, seeds));
+    add("dropout", "Dropout 0.5: does it keep the effect?", sweep(&dropped, scale.variant_ratios, seeds));
     let normed =
         Images { architecture: with(&scale.cnn, |_, norm| *norm = true), epochs: scale.norm_epochs, ..plain.clone() };
     add("norm", "CNN with batch norm: does it keep the effect?", sweep(&normed, scale.variant_ratios, seeds));
@@ -244,17 +261,29 @@ pub fn grid(profile: Profile, seeds: Option<usize>) -> Vec<Experiment<Config>> {
         "Rare classes: do weights, copies or sub-sampling move predictions?",
         imbalance(&flat, scale.rarity, count(scale.imbalance_seeds)),
     );
+    add(
+        "tail",
+        "Does a loss with a polynomial tail obey the weights where cross-entropy does not?",
+        tails(&flat, count(scale.seeds)),
+    );
     if scale.extensions {
         let cells = [Convention::Global, Convention::Plain].into_iter().flat_map(|convention| {
             let base = Images { convention, ..flat.clone() };
             sweep(&base, &[scale.ratios[0], 1., 1. / scale.ratios[0]], count(scale.imbalance_seeds))
         });
         add("conventions", "Do other ways to scale the weights in a batch change the answer?", cells.collect());
-        add(
-            "tail",
-            "Does a loss with a polynomial tail obey the weights where cross-entropy does not?",
-            tails(&flat, count(scale.seeds)),
-        );
+    }
+    let shifts = [0.1, 0.3, 0.5, 0.7, 0.9].into_iter().flat_map(|dog_share| {
+        let network = flat.clone();
+        (0..count(scale.imbalance_seeds))
+            .map(move |seed| Config::LabelShift(LabelShift { network: Images { seed, ..network.clone() }, dog_share }))
+    });
+    if scale.extensions {
+        grid.push(Experiment {
+            name: "label-shift".into(),
+            question: "Weights estimated from an unlabelled target: retrain, or shift the logits?".into(),
+            cells: shifts.collect(),
+        });
     }
     grid
 }
@@ -432,6 +461,7 @@ pub fn expected_seconds(config: &Config) -> f64 {
             };
             each * (c.epochs * 2 * c.per_class) as f64
         }
+        Config::LabelShift(c) => 2. * expected_seconds(&Config::Images(c.network.clone())),
         Config::Images(c) => {
             let side = if c.halved { 16. } else { 32. };
             let work = match &c.architecture {

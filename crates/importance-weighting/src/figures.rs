@@ -24,7 +24,7 @@ const IMAGE_ARMS: [(&str, &str); 6] = [
     ("ratios-mlp", "MLP"),
     ("l2", "CNN with L2"),
     ("l2-mlp", "MLP with L2"),
-    ("dropout", "CNN with dropout"),
+    ("dropout", "dropout 0.5"),
     ("norm", "CNN with batch norm"),
 ];
 
@@ -552,7 +552,7 @@ fn mechanism(results: &Results<ImportanceWeighting>) -> Result<Option<Figure>, E
 fn equivalences(results: &Results<ImportanceWeighting>) -> Result<Option<Figure>, Error> {
     let mut panels = vec![];
     for (experiment, name) in
-        [("ratios", "CNN"), ("ratios-mlp", "MLP"), ("dropout", "CNN with dropout"), ("norm", "CNN with batch norm")]
+        [("ratios", "CNN"), ("ratios-mlp", "MLP"), ("dropout", "dropout 0.5"), ("norm", "CNN with batch norm")]
     {
         let all = runs(results, experiment)?;
         for (images, margin, value) in &SETS[..2] {

@@ -230,7 +230,8 @@ fn of_class<T: Copy>(values: &[T], labels: &[u32], class: u32) -> Vec<T> {
     values.iter().zip(labels).filter(|(_, y)| **y == class).map(|(v, _)| *v).collect()
 }
 
-struct Learner<'a> {
+/// A network in training, with its images.
+pub struct Learner<'a> {
     config: &'a Images,
     task: Task,
     weighting: Weighting,
@@ -239,9 +240,24 @@ struct Learner<'a> {
     seed: Seed,
 }
 
-impl Learner<'_> {
+impl<'a> Learner<'a> {
+    /// A fresh network.
+    pub fn new(config: &'a Images, data: &Dataset, seed: Seed, device: &Device) -> Result<Self, CellError> {
+        let task = Task::new(config, data, seed, device)?;
+        let counts = [0, 1].map(|class| config.counts[class] * config.copies[class]);
+        let model = config.architecture.build(&task.shape, 2, seed, device)?;
+        let optimiser = Optimiser::new(OptimiserConfig::sgd(config.momentum, config.lambda));
+        let weighting = Weighting::new(config.ratio, config.convention, counts);
+        Ok(Self { config, task, weighting, model, optimiser, seed })
+    }
+
+    /// Gaps and labels of the validation images.
+    pub fn validation_gaps(&self) -> Result<(Vec<f32>, &[u32]), CellError> {
+        Ok((gaps(&self.model, &self.task.validation, Graph::inference)?, &self.task.validation_labels))
+    }
+
     /// One pass over the training images in a fresh random order; the mean weighted loss of its batches.
-    fn epoch(&mut self, epoch: usize) -> Result<f64, CellError> {
+    pub fn epoch(&mut self, epoch: usize) -> Result<f64, CellError> {
         let time = epoch as u64;
         let mut dropout = self.seed.stream_at("dropout", time);
         let (mut total, mut steps) = (0., 0);
@@ -324,6 +340,12 @@ impl Learner<'_> {
     }
 }
 
+/// Gaps of the held-out cats, and of the held-out dogs.
+pub fn gaps_of_held_out(learner: &Learner) -> Result<[Vec<f32>; 2], CellError> {
+    let all = gaps(&learner.model, &learner.task.held_out, Graph::inference)?;
+    Ok([CAT, DOG].map(|class| of_class(&all, &learner.task.held_out_labels, class)))
+}
+
 fn has_norm(architecture: &Architecture) -> bool {
     matches!(architecture, Architecture::SmallCnn { .. } | Architecture::TwoStageCnn { norm: true, .. })
 }
@@ -356,12 +378,7 @@ pub fn train(config: &Images, run: &mut CellRun) -> Result<Summary, CellError> {
     }
     let (seed, device) = (Seed(config.seed), run.device().clone());
     let data = run.dataset(config.dataset)?;
-    let task = Task::new(config, &data, seed, &device)?;
-    let counts = [0, 1].map(|class| config.counts[class] * config.copies[class]);
-    let model = config.architecture.build(&task.shape, 2, seed, &device)?;
-    let optimiser = Optimiser::new(OptimiserConfig::sgd(config.momentum, config.lambda));
-    let weighting = Weighting::new(config.ratio, config.convention, counts);
-    let mut learner = Learner { config, task, weighting, model, optimiser, seed };
+    let mut learner = Learner::new(config, &data, seed, &device)?;
 
     let (mut done, mut so_far) = (0, SoFar::default());
     if let Some(saved) = run.resume()? {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PlaneModel, Points};
 use crate::weighting::{Convention, Loss};
-use crate::{claims, experiments, figures, images, plane};
+use crate::{claims, experiments, figures, images, label_shift, plane};
 
 /// Byrd and Lipton 2019.
 pub struct ImportanceWeighting;
@@ -22,6 +22,8 @@ pub enum Summary {
     Plane(plane::Summary),
     /// See [`images`].
     Images(images::Summary),
+    /// See [`label_shift`].
+    LabelShift(label_shift::Summary),
 }
 
 impl Paper for ImportanceWeighting {
@@ -58,6 +60,7 @@ impl Paper for ImportanceWeighting {
                 let penalty = if c.lambda > 0. { format!("-l2-{}", c.lambda) } else { String::new() };
                 format!("{points}-{model}{penalty}-{}-seed{}", ratio_name(c.ratio), c.seed)
             }
+            Config::LabelShift(c) => format!("label-shift-{}-seed{}", c.dog_share, c.network.seed),
             Config::Images(c) => {
                 let mut name = match &c.architecture {
                     Architecture::TwoStageCnn { norm, dropout, .. } => {
@@ -95,6 +98,7 @@ impl Paper for ImportanceWeighting {
         Ok(match config {
             Config::Plane(c) => Summary::Plane(plane::train(c, run)?),
             Config::Images(c) => Summary::Images(images::train(c, run)?),
+            Config::LabelShift(c) => Summary::LabelShift(label_shift::train(c, run)?),
         })
     }
 

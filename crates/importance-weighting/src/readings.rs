@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use retrial_core::results::{Error, Results};
 
-use crate::config::{Config, Images, Plane};
+use crate::config::{Config, Images, LabelShift, Plane};
 use crate::equivalence::{self, Observation};
 use crate::images::{self, Row};
 use crate::paper::{ImportanceWeighting, Summary};
-use crate::plane;
+use crate::{label_shift, plane};
 
 /// Epochs at the end of which training accuracy must be 100 %.
 const HELD: usize = 20;
@@ -100,6 +100,17 @@ pub fn plane_cells(results: &Results<ImportanceWeighting>, experiment: &str) -> 
         .collect()
 }
 
+/// The finished cells of the label-shift study.
+pub fn label_shifts(results: &Results<ImportanceWeighting>) -> Vec<(LabelShift, label_shift::Summary)> {
+    let cells = results.finished("label-shift").iter();
+    cells
+        .filter_map(|cell| match (&cell.config, &cell.summary) {
+            (Config::LabelShift(config), Summary::LabelShift(summary)) => Some((config.clone(), summary.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
 /// The distinct values of a number, rising.
 pub fn distinct(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
@@ -107,9 +118,6 @@ pub fn distinct(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     values.dedup();
     values
 }
-
-/// A number of a run.
-pub type Of = fn(&Run) -> f64;
 
 /// A value of the kept runs at each of some ratios, for every seed that has all of them: `(seed, values)`.
 pub fn by_seed(
