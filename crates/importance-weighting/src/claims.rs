@@ -490,10 +490,11 @@ impl Imbalance {
     /// From the runs of the experiment; runs that miss the gates are left out, except the penalised ones.
     pub fn of(runs: &[Run]) -> Self {
         let full = runs.iter().map(|r| r.config.counts[0].max(r.config.counts[1])).max().unwrap_or(0);
+        let epochs = runs.iter().map(|r| r.config.epochs).min().unwrap_or(0);
         let (mut cells, mut balanced, mut rarity) = (BTreeMap::new(), BTreeMap::new(), vec![]);
         for run in runs.iter().filter(|r| r.separated() || r.config.lambda > 0.) {
             let value = (run.summary.last.fraction, run.summary.last.balanced_accuracy());
-            match remedy_of(&run.config, full) {
+            match remedy_of(&run.config, full, epochs) {
                 None => _ = balanced.insert(run.config.seed, value),
                 Some((remedy, rare, k)) => {
                     if !rarity.contains(&k) {

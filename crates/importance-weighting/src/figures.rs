@@ -17,6 +17,8 @@ use crate::readings::{Gate, Run, by_seed, distinct, equivalence, plane_cells, ru
 
 /// What the figures of R1 are called: another reproduction, not the paper.
 const R1: &str = "R1 (another reproduction, full size)";
+/// Fewer seeds are shown one by one: a band of five that jump between 0 and 1 covers everything.
+const ENOUGH_FOR_BANDS: usize = 8;
 /// Resamples of a simultaneous band.
 const DRAWS: usize = 500;
 const IMAGE_ARMS: [(&str, &str); 6] = [
@@ -120,6 +122,18 @@ const SETS: [(&str, f64, Of); 3] = [
     ("cats and dogs", MARGIN, |r| r.fraction),
     ("other eight classes", WIDE_MARGIN, |r| r.fraction_other),
     ("uniform noise", WIDE_MARGIN, |r| r.fraction_noise),
+];
+
+/// Of the arms of one figure.
+const COLORS: [Color; 8] = [
+    Color::BLUE,
+    Color::VERMILLION,
+    Color::GREEN,
+    Color::PURPLE,
+    Color::ORANGE,
+    Color::SKY,
+    Color(120, 80, 50),
+    Color(110, 110, 110),
 ];
 
 /// Everything that the figures and verdicts rest on, as numbers.
@@ -312,23 +326,38 @@ fn curve(of: &[&Run], value: Of) -> Vec<(f64, f64, f64, f64)> {
 fn over_time(all: &[Run], name: &str) -> Option<Figure> {
     let first = all.first()?;
     let ratios = distinct(all.iter().map(|r| r.config.ratio));
+    let seeds = distinct(all.iter().map(|r| r.config.seed as f64)).len();
     let mut panels = vec![];
     for (images, _, value) in SETS {
         let mut panel =
             Panel::new().title(images).x(Axis::log("epoch")).y(Axis::linear("share predicted dog").range(0., 1.));
         for &ratio in ratios.iter().rev() {
             let of: Vec<&Run> = all.iter().filter(|r| r.config.ratio == ratio).collect();
-            let layer = Layer::band(&format!("dog : cat = {}", ratio_text(ratio)), curve(&of, value));
-            panel = panel.layer(layer.color(ratio_color(ratio, &ratios)).markers(false));
+            let (name, color) = (format!("dog : cat = {}", ratio_text(ratio)), ratio_color(ratio, &ratios));
+            let points = curve(&of, value);
+            if seeds >= ENOUGH_FOR_BANDS {
+                panel = panel.layer(Layer::band(&name, points).color(color).markers(false));
+                continue;
+            }
+            let line = points.into_iter().map(|(x, y, ..)| (x, y)).collect::<Vec<_>>();
+            panel = panel.layer(Layer::line(&name, line).color(color).markers(false));
+            for run in of {
+                let line = run.rows.iter().map(|row| (row.epoch as f64, value(row))).collect::<Vec<_>>();
+                panel = panel.layer(Layer::line("", line).color(color).faint());
+            }
         }
         panels.push(panel);
     }
-    let seeds = distinct(all.iter().map(|r| r.config.seed as f64)).len();
     let images = first.config.counts[0] + first.config.counts[1];
     Some(
         Figure::new("Do class weights still matter late in training?")
             .subtitle(&format!(
-                "{name} on {images} cats and dogs, no regularisation, {seeds} seeds; bands hold the whole mean curve with 95 %"
+                "{name} on {images} cats and dogs, no regularisation, mean of {seeds} seeds; {}",
+                if seeds >= ENOUGH_FOR_BANDS {
+                    "bands hold the whole mean curve with 95 %"
+                } else {
+                    "thin: single seeds"
+                }
             ))
             .panels(panels)
             .columns(3)
@@ -391,8 +420,8 @@ fn end_fraction(results: &Results<ImportanceWeighting>, reported: &Reported) -> 
             .title(images)
             .x(Axis::log2("weight ratio, dog : cat"))
             .y(Axis::linear("share predicted dog at the end").range(0., 1.));
-        for (name, points) in &arms {
-            panel = panel.layer(Layer::band(name, points[i].clone()));
+        for (k, (name, points)) in arms.iter().enumerate() {
+            panel = panel.layer(Layer::band(name, points[i].clone()).color(COLORS[k % COLORS.len()]));
         }
         let condition = ["2000 cat+dog", "8000 other", "no such images"][i];
         let points = r1_points(reported, condition);
@@ -406,6 +435,7 @@ fn end_fraction(results: &Results<ImportanceWeighting>, reported: &Reported) -> 
             .columns(3)
             .width(1000.)
             .heights([280.])
+            .share_x(Share::All)
             .share_y(Share::All),
     ))
 }
@@ -414,7 +444,8 @@ fn end_fraction(results: &Results<ImportanceWeighting>, reported: &Reported) -> 
 fn boundaries(results: &Results<ImportanceWeighting>, moons: bool) -> Result<Option<Figure>, Error> {
     let (line, net) = if moons { ("moons", "moons-mlp") } else { ("plane", "plane-mlp") };
     let points = if moons { MOONS } else { NARROW };
-    let find = |experiment: &str, ratio: f64| -> Result<Option<(Vec<Region>, [f64; 4])>, Error> {
+    type Pictures = Option<(Vec<Region>, [f64; 4])>;
+    let find = |experiment: &str, ratio: f64| -> Result<Pictures, Error> {
         for cell in results.finished(experiment) {
             if let (Config::Plane(c), crate::paper::Summary::Plane(s)) = (&cell.config, &cell.summary)
                 && c.ratio == ratio
@@ -461,7 +492,7 @@ fn boundaries(results: &Results<ImportanceWeighting>, moons: bool) -> Result<Opt
         .layer(Layer::swatch("MLP says negative", Color::VERMILLION.pale()))
         .layer(Layer::swatch("boundary of logistic regression", Color::BLACK));
     let title = if moons {
-        "Weights on moons: the MLP forgets them, the line that cannot separate does not"
+        "Moons: does the effect of weights stay where a model cannot separate?"
     } else {
         "Weights on separable points: do boundaries forget them?"
     };

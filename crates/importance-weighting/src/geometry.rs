@@ -111,7 +111,7 @@ mod tests {
         /// No other direction has a wider strip.
         #[test]
         fn no_direction_is_wider(
-            points in prop::collection::vec((-1f64..1., -1f64..1.), 6..30), shift in 1.2f64..3., angle in 0f64..6.28,
+            points in prop::collection::vec((-1f64..1., -1f64..1.), 6..30), shift in 1.2f64..3., angle in 0f64..std::f64::consts::TAU,
         ) {
             let positives: Vec<Point> = points.iter().step_by(2).map(|p| [p.0 + shift, p.1]).collect();
             let negatives: Vec<Point> = points.iter().skip(1).step_by(2).map(|p| [p.0 - shift, p.1]).collect();

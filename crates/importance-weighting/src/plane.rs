@@ -318,7 +318,8 @@ pub fn train(config: &Plane, run: &mut CellRun) -> Result<Summary, CellError> {
             state.separated_at = (row.accuracy == 1.).then(|| state.separated_at.unwrap_or(row.epoch));
             state.last = Some(row);
         }
-        if PICTURES.contains(&state.epoch) {
+        // One draw is shown.
+        if config.seed == 0 && PICTURES.contains(&state.epoch) {
             run.append("regions", &picture(&mut model, state.epoch, view))?;
         }
         if run.checkpoint_due() {
@@ -394,7 +395,8 @@ mod tests {
         let expected = 16f64.ln() / (last.margin_positive + last.margin_negative);
         assert!((last.offset.unwrap() / expected - 1.).abs() < 0.25, "{last:?}, expected offset {expected}");
         assert!(last.offset < early.offset);
-        assert!((light[1].offset.unwrap() + last.offset.unwrap()).abs() < 0.15, "{:?}", light[1]);
+        // The order of the points is not mirrored, so a single draw is so only roughly.
+        assert!((light[1].offset.unwrap() + last.offset.unwrap()).abs() < 0.3, "{:?}", light[1]);
     }
 
     #[test]
