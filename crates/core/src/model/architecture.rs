@@ -10,6 +10,7 @@ use super::mlp::Mlp;
 use super::pooled_cnn::PooledCnn;
 use super::preact::PreActResNet;
 use super::resnet::{ResNetV1, ResNetV2};
+use super::two_stage_cnn::{Shape, TwoStageCnn};
 use super::vgg::{self, Vgg};
 use super::wide_resnet::WideResNet;
 use super::{Builder, LayerInit, Model, Network, Parameters};
@@ -146,6 +147,24 @@ pub enum Architecture {
     /// parameters on colour images of 32 x 32 pixels and ten classes.
     #[serde(rename = "vgg-19")]
     Vgg19,
+    /// The CNN of Byrd and Lipton 2019: two, then three 3 x 3 convolutions with ReLU, a 2 x 2 max pool after each stage,
+    /// two dense layers with ReLU. As published: widths 64 and 128, dense 512 and 128, no padding, 1,522,754 parameters
+    /// on colour images of 32 x 32 pixels and two classes. PyTorch's default initial values.
+    TwoStageCnn {
+        /// Channels of the first and of the second stage.
+        widths: [usize; 2],
+        /// Units of the two dense layers.
+        dense: [usize; 2],
+        /// Border of zeros of every convolution: 0 as published, 1 keeps the size of small images.
+        #[serde(default)]
+        padding: usize,
+        /// Probability to drop a unit of a dense layer.
+        #[serde(default)]
+        dropout: f64,
+        /// Batch norm after every convolution.
+        #[serde(default)]
+        norm: bool,
+    },
 }
 
 fn stem_channels() -> usize {
@@ -175,7 +194,7 @@ impl Architecture {
     ) -> Result<Model> {
         let mut parameters = Parameters::default();
         let mut b = Builder::new(&mut parameters, seed, device).with_dtype(dtype);
-        if classes == 0 || input.elements() == 0 || self.widths().contains(&0) {
+        if classes == 0 || input.elements() == 0 || self.widths().iter().any(|widths| widths.contains(&0)) {
             bail!("{self:?} from {input:?} to {classes} classes: each of these numbers must be at least 1")
         }
         let image = || match *input {
@@ -217,6 +236,13 @@ impl Architecture {
             }
             Self::DenseNet2512 => Box::new(DenseNet::new(&mut b, image()?.2, 7, 12, classes)?),
             Self::Vgg19 => Box::new(Vgg::new(&mut b, image()?, &vgg::VGG_19, vgg::HIDDEN, classes)?),
+            &Self::TwoStageCnn { widths, dense, padding, dropout, norm } => {
+                if !(0. ..1.).contains(&dropout) {
+                    bail!("a dropout of {dropout} is not in [0, 1)")
+                }
+                let shape = Shape { widths, dense, padding, dropout: dropout as f32, norm };
+                Box::new(TwoStageCnn::new(&mut b, image()?, &shape, classes)?)
+            }
         };
         if let Self::ResNet32 = self {
             parameters.decay_only(|name| name.starts_with("stage") && name.ends_with(".conv.weight"));
@@ -230,15 +256,16 @@ impl Architecture {
         Ok(Model { network, parameters, device: device.clone() })
     }
 
-    fn widths(&self) -> &[usize] {
+    fn widths(&self) -> [&[usize]; 2] {
         match self {
             Self::Mlp { widths, .. }
             | Self::SmallCnn { widths }
             | Self::KerasMlp { widths }
             | Self::StridedCnn { widths, .. }
-            | Self::PooledCnn { widths, .. } => widths,
-            Self::PreActResNet18 { width } => std::slice::from_ref(width),
-            _ => &[],
+            | Self::PooledCnn { widths, .. } => [widths, &[]],
+            Self::PreActResNet18 { width } => [std::slice::from_ref(width), &[]],
+            Self::TwoStageCnn { widths, dense, .. } => [widths, dense],
+            _ => [&[], &[]],
         }
     }
 }

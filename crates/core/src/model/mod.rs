@@ -37,6 +37,7 @@ mod mlp;
 mod pooled_cnn;
 mod preact;
 mod resnet;
+mod two_stage_cnn;
 mod vgg;
 mod wide_resnet;
 

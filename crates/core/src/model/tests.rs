@@ -31,7 +31,14 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::Lstm { units: 5 }, image(4, 1)),
         (Architecture::PooledCnn { widths: vec![4, 5, 6, 7], dropout: 0.2 }, image(8, 3)),
         (Architecture::DenseNet2512, image(8, 3)),
+        (two_stage_cnn(4, 1, false), image(6, 3)),
+        (two_stage_cnn(4, 1, true), image(6, 3)),
     ]
+}
+
+/// The CNN of Byrd and Lipton 2019 with `width` channels in its first stage, the other widths in proportion.
+fn two_stage_cnn(width: usize, padding: usize, norm: bool) -> Architecture {
+    Architecture::TwoStageCnn { widths: [width, 2 * width], dense: [8 * width, 2 * width], padding, dropout: 0., norm }
 }
 
 fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
@@ -59,6 +66,8 @@ fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
 ///
 /// WRN-28-2: stem 432; kernels of the groups 69,632, 278,528 and 1,114,112, shortcuts included; 25 norms with one gain each
 /// and 1,808 biases in all; output 1,290. Together the 1,465,827 that the authors' log prints.
+/// Two-stage CNN, sides 32 -> 28 -> 14 -> 8 -> 4: convolutions 1,792 + 36,928 + 73,856 + 2 * 147,584, dense 2,048 * 512 + 512
+/// and 65,664, output of two classes 258: 1,522,754; eight classes more add 1,032. Norms replace biases by twice as many.
 #[test]
 fn parameter_counts_are_those_of_the_papers() {
     let mlp = Architecture::Mlp { widths: vec![512], dropout: 0.5 };
@@ -86,6 +95,8 @@ fn parameter_counts_are_those_of_the_papers() {
             COLOUR_32,
             432 + 4_608 + 18_432 + 36_864 + 2 * 176 + 650,
         ),
+        (two_stage_cnn(64, 0, false), COLOUR_32, 1_522_754 + 1_032),
+        (two_stage_cnn(64, 0, true), COLOUR_32, 1_522_754 + 1_032 + 2 * 64 + 3 * 128),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
@@ -483,6 +494,10 @@ fn configs_read_as_written() {
             Architecture::PooledCnn { widths: vec![16, 32], dropout: 0.2 },
             r#"{"kind":"pooled-cnn","widths":[16,32],"dropout":0.2}"#,
         ),
+        (
+            two_stage_cnn(1, 0, true),
+            r#"{"kind":"two-stage-cnn","widths":[1,2],"dense":[8,2],"padding":0,"dropout":0.0,"norm":true}"#,
+        ),
     ] {
         assert_eq!(serde_json::to_string(&architecture).unwrap(), text);
         assert_eq!(serde_json::from_str::<Architecture>(text).unwrap(), architecture);
@@ -499,6 +514,8 @@ fn what_cannot_be_built_is_refused_in_one_line() {
     for (architecture, input, classes, part) in [
         (Architecture::ResNet32, vector, 10, "needs images"),
         (Architecture::LeNet, tiny, 10, "12 x 12"),
+        (two_stage_cnn(4, 0, false), tiny, 10, "24 x 24"),
+        (two_stage_cnn(0, 1, false), tiny, 10, "at least 1"),
         (Architecture::Linear, vector, 0, "at least 1"),
         (Architecture::Mlp { widths: vec![0], dropout: 0. }, vector, 10, "at least 1"),
         (Architecture::Mlp { widths: vec![4], dropout: 1. }, vector, 10, "dropout of 1"),
