@@ -338,7 +338,9 @@ fn precision(judge: &Judge) -> Claim {
             all.map_or("none".into(), short),
             words("gap", &gap)
         ));
-        judged.push((all_of([judge_above(&gap, 0.), judge_above(&own, 0.5)]), gap, values.len()));
+        // Where the precision itself refutes, it is the number to show.
+        let deciding = if own.below(0.5) { own } else { gap };
+        judged.push((all_of([judge_above(&gap, 0.), judge_above(&own, 0.5)]), deciding, values.len()));
     }
     let verdict = all_of(judged.iter().map(|j| j.0.clone()));
     let Some((_, worst, seeds)) = judged.into_iter().min_by(|a, b| a.1.estimate.total_cmp(&b.1.estimate)) else {
