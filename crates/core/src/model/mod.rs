@@ -27,11 +27,13 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Result, Tensor, Var, bail};
 use retrial_kernels::{Graph, Value};
 
+mod all_cnn;
 mod architecture;
 mod cnn;
 mod init;
 mod layers;
 mod mlp;
+mod norm_mlp;
 mod resnet;
 
 pub use architecture::{Architecture, InputShape};
