@@ -5,11 +5,12 @@
 #   make noisy-quadratic                  one paper
 #   make test                             format, lints, tests, and every experiment's code path
 #   make data                             the full data sets, into data/full/
-#   make report                           all verdicts and figures on one page; the tables of the README
-#   make bench                            training speed of whole networks on one thread
+#   make report                           all verdicts and figures on one page; the tables of the READMEs
+#   make bench                            training speed of whole networks and of single ops
+#   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
 
 PROFILE ?= quick
-PAPERS  ?= noisy-quadratic
+PAPERS  ?= noisy-quadratic loss-correction importance-weighting selfie critical-periods importance-sampling
 WORKERS ?=
 # What you train goes here; results/ holds what this repository rests on (RESULTS=results to rewrite it).
 RESULTS ?= reproduced
@@ -34,17 +35,31 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --workspace
-	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md --check
+	$(CARGO) run --release --quiet -p retrial-report -- --check --readme README.md crates/*/README.md
 	$(MAKE) reproduce-all PROFILE=smoke
 
 report:
-	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md
+	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md crates/*/README.md
 
 data:
 	$(CARGO) run --release -p retrial-core --features hub --bin retrial-data -- fetch
 
-# Training steps of whole networks on one thread: a line of CSV each, medians and peak memory.
+SPEED = target/release/examples/training_speed
+
+# Every network on one and two threads and as two processes, single ops, and the chart: ten minutes.
 bench:
-	@for model in mlp cnn resnet wrn allcnn densenet; do \
-		$(CARGO) run --release --quiet -p retrial-kernels --example training_speed -- $$model --threads 1 || exit 1; \
-	done
+	$(CARGO) build --release -p retrial-kernels --example training_speed
+	@mkdir -p results/bench
+	$(SPEED) --table results/bench/speed.csv
+	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart
+	$(CARGO) bench -p retrial-kernels --bench ops | tee results/bench/ops.txt
+
+# The same networks in PyTorch, round by round with ours: a quarter of an hour. Installs PyTorch below target/.
+bench-pytorch:
+	$(CARGO) build --release -p retrial-kernels --example training_speed
+	@mkdir -p results/bench
+	test -x target/pytorch/bin/python || python3 -m venv target/pytorch
+	target/pytorch/bin/python -c 'import torch' 2>/dev/null || target/pytorch/bin/pip install --quiet torch numpy
+	target/pytorch/bin/python benches/pytorch.py --ours $(SPEED) --threads 1 --out results/bench/pytorch.csv
+	target/pytorch/bin/python benches/pytorch.py --ours $(SPEED) --threads 2 --out results/bench/pytorch.csv
+	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart

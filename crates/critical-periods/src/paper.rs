@@ -45,6 +45,7 @@ impl Paper for CriticalPeriods {
             OptimiserConfig::Sgd { .. } => "sgd",
             OptimiserConfig::Adam { .. } => "adam",
             OptimiserConfig::AdamW { .. } => "adamw",
+            OptimiserConfig::RmsProp { .. } => "rmsprop",
         };
         let rate = if matches!(config.schedule, Schedule::Constant { .. }) { "-fixed" } else { "" };
         let courses = match config.arms.first() {

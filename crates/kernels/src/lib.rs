@@ -27,10 +27,14 @@
 mod cpu;
 mod expressions;
 mod graph;
+mod late;
 mod loss;
 mod ops;
 mod update;
 
+#[cfg(feature = "allocator")]
+pub use cpu::allocator::Allocator;
+pub use cpu::peak::peak_flops;
 pub use cpu::simd::Simd;
 pub use graph::{Gradients, Graph, Value};
 pub use loss::softmax_cross_entropy;

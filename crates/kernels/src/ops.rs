@@ -1,6 +1,8 @@
 //! The ops of a network.
 
-use candle_core::{DType, Result, Tensor, Var, bail};
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor, Var, bail};
 use rand::RngExt;
 
 use crate::{
@@ -11,7 +13,8 @@ use crate::{
         simd::Simd,
     },
     expressions,
-    graph::{Graph, NodeGradients, Statistics, Value},
+    graph::{Gradient, Graph, Statistics, Value},
+    late::{Part, Source},
 };
 
 /// What follows an op, fused into it.
@@ -71,20 +74,10 @@ impl RunningStatistics {
     }
 }
 
-impl NodeGradients {
-    /// Adds a gradient given as floats to a value, if one is wanted there.
-    fn give_floats(&mut self, value: &Value, gradient: impl FnOnce() -> Result<Vec<f32>>) -> Result<()> {
-        self.give(value, || tensor(gradient()?, value.dims()))
-    }
-}
-
 impl Graph {
     /// Whether the kernels can do an op on these inputs: contiguous f32 on the CPU.
     fn has_kernel(&self, inputs: &[&Value]) -> bool {
-        !self.expressions
-            && inputs
-                .iter()
-                .all(|v| v.tensor().device().is_cpu() && v.tensor().dtype() == DType::F32 && v.tensor().is_contiguous())
+        !self.expressions && inputs.iter().all(|v| v.is_plain())
     }
 
     /// `activation(x w + b)`: `x` `[n, in]`, `w` `[in, out]`, `b` `[out]`.
@@ -106,19 +99,13 @@ impl Graph {
         if !self.records(&inputs) {
             return Ok(self.constant(y));
         }
-        let (x, w, b, result) = (x.clone(), w.clone(), b.cloned(), relu.then(|| y.clone()));
+        let (x, w, b, result) = (x.clone(), w.clone(), b.and_then(|b| b.node), relu.then(|| y.clone()));
         Ok(self.push(y, move |dy, gradients| {
-            let dy = match result {
-                Some(y) => relu_gradient(simd, &y, dy)?,
-                None => dy.contiguous()?,
-            };
-            let dy_floats = Floats::of(&dy)?;
-            if let Some(b) = b {
-                gradients.give_floats(&b, || Ok(elementwise::column_sums(simd, &dy_floats, output)))?;
-            }
+            let dy = below_relu(simd, result.as_ref(), dy)?;
+            gradients.give(b, || Ok(elementwise::column_sums(simd, &dy, output).into()))?;
             gradients
-                .give_floats(&w, || Ok(linear::weight_gradient(simd, sizes, &Floats::of(x.tensor())?, &dy_floats)))?;
-            gradients.give_floats(&x, || Ok(linear::input_gradient(simd, sizes, &Floats::of(w.tensor())?, &dy_floats)))
+                .give(w.node, || Ok(linear::weight_gradient(simd, sizes, &Floats::of(x.tensor())?, &dy).into()))?;
+            gradients.give(x.node, || Ok(linear::input_gradient(simd, sizes, &Floats::of(w.tensor())?, &dy).into()))
         }))
     }
 
@@ -145,19 +132,20 @@ impl Graph {
         if !self.records(&inputs) {
             return Ok(self.constant(y));
         }
-        let [x, w, u, b] = inputs.map(Value::clone);
+        let (x, b) = (x.node, b.node);
+        let (w, u) = (w.clone(), u.clone());
         Ok(self.push(y, move |dy, gradients| {
-            let dy = dy.contiguous()?;
+            let dy = dy.floats()?;
             let found = {
-                let (w, u, dy) = (Floats::of(w.tensor())?, Floats::of(u.tensor())?, Floats::of(&dy)?);
-                lstm::backward(simd, sizes, parts, [&w, &u], &dy, x.needs_gradient())
+                let (w, u) = (Floats::of(w.tensor())?, Floats::of(u.tensor())?);
+                lstm::backward(simd, sizes, parts, [&w, &u], &dy, x.is_some())
             };
             if let Some(gradient) = found.x {
-                gradients.give_floats(&x, || Ok(gradient))?;
+                gradients.give(x, || Ok(gradient.into()))?;
             }
-            gradients.give_floats(&w, || Ok(found.w))?;
-            gradients.give_floats(&u, || Ok(found.u))?;
-            gradients.give_floats(&b, || Ok(found.b))
+            gradients.give(w.node, || Ok(found.w.into()))?;
+            gradients.give(u.node, || Ok(found.u.into()))?;
+            gradients.give(b, || Ok(found.b.into()))
         }))
     }
 
@@ -171,7 +159,8 @@ impl Graph {
         activation: Activation,
     ) -> Result<Value> {
         let inputs: Vec<&Value> = [x, w].into_iter().chain(b).collect();
-        let ((n, h, width, input), (kh, kw, rows, output)) = (x.tensor().dims4()?, w.tensor().dims4()?);
+        let (n, h, width, input) = image_dims(x)?;
+        let (kh, kw, rows, output) = w.tensor().dims4()?;
         let Conv2d { stride, padding } = geometry;
         let fits = rows == input && kh <= h + 2 * padding && kw <= width + 2 * padding && stride > 0;
         if !fits || b.is_some_and(|b| b.dims() != [output]) {
@@ -185,29 +174,29 @@ impl Graph {
         let relu = activation.is_relu();
         let y = {
             let bias = b.map(|b| Floats::of(b.tensor())).transpose()?;
-            let (x, w) = (Floats::of(x.tensor())?, Floats::of(w.tensor())?);
-            convolution::forward(simd, sizes, &x, &w, bias.as_deref(), relu)
+            let w = Floats::of(w.tensor())?;
+            with_input(x, |x| convolution::forward(simd, sizes, x, &w, bias.as_deref(), relu))?
         };
         let y = tensor(y, (n, sizes.out_h(), sizes.out_w(), output))?;
         if !self.records(&inputs) {
             return Ok(self.constant(y));
         }
-        let (x, w, b, result) = (x.clone(), w.clone(), b.cloned(), relu.then(|| y.clone()));
+        let (x, w, b, result) = (x.clone(), w.clone(), b.and_then(|b| b.node), relu.then(|| y.clone()));
         Ok(self.push(y, move |dy, gradients| {
-            let dy = dy.contiguous()?;
-            let wanted =
-                convolution::Wanted { input: x.needs_gradient(), bias: b.as_ref().is_some_and(Value::needs_gradient) };
+            let dy = dy.floats()?;
+            let wanted = convolution::Wanted { input: x.needs_gradient(), bias: b.is_some() };
             let found = {
                 let result = result.as_ref().map(Floats::of).transpose()?;
-                let (x, w, dy) = (Floats::of(x.tensor())?, Floats::of(w.tensor())?, Floats::of(&dy)?);
-                convolution::backward(simd, sizes, &x, &w, result.as_deref(), &dy, wanted)
+                let w = Floats::of(w.tensor())?;
+                with_input(&x, |x| convolution::backward(simd, sizes, x, &w, result.as_deref(), &dy, wanted))?
             };
-            if let (Some(b), Some(gradient)) = (&b, found.bias) {
-                gradients.give_floats(b, || Ok(gradient))?;
+            drop(dy);
+            if let Some(gradient) = found.bias {
+                gradients.give(b, || Ok(gradient.into()))?;
             }
-            gradients.give_floats(&w, || Ok(found.weights))?;
+            gradients.give(w.node, || Ok(found.weights.into()))?;
             match found.input {
-                Some(gradient) => gradients.give_floats(&x, || Ok(gradient)),
+                Some(gradient) => gradients.give(x.node, || Ok(gradient.into())),
                 None => Ok(()),
             }
         }))
@@ -224,11 +213,11 @@ impl Graph {
         activation: Activation,
     ) -> Result<Value> {
         let channels = gamma.tensor().elem_count();
-        if x.dims().last() != Some(&channels) || x.tensor().elem_count() == 0 || beta.dims() != [channels] {
+        if x.dims().last() != Some(&channels) || x.len() == 0 || beta.dims() != [channels] {
             bail!("batch norm of {:?} with gamma {:?} and beta {:?}", x.dims(), gamma.dims(), beta.dims())
         }
         let inputs = [x, gamma, beta];
-        let count = x.tensor().elem_count() / channels;
+        let count = x.len() / channels;
         let statistics = self.statistics;
         if !self.has_kernel(&inputs) {
             let dims = x.dims().to_vec();
@@ -249,34 +238,24 @@ impl Graph {
                 expressions::activate(y.reshape(dims.as_slice())?, activation)
             });
         }
-        let (simd, relu) = (Simd::current(), activation.is_relu());
+        let source = Source::joined(Simd::current(), parts(x));
         let batch = statistics != Statistics::Running;
-        let (y, affine) = {
-            let floats = Floats::of(x.tensor())?;
-            let (mean, variance) = if batch {
-                norm::moments(simd, &floats, channels)
-            } else {
-                (running.mean.to_vec1::<f32>()?, running.variance.to_vec1::<f32>()?)
-            };
-            if let Statistics::Batch { update: true } = statistics {
-                running.update(&tensor(mean.clone(), channels)?, &tensor(variance.clone(), channels)?, count)?;
-            }
-            let (gamma, beta) = (Floats::of(gamma.tensor())?, Floats::of(beta.tensor())?);
-            let affine = norm::Affine::new(mean, &variance, &gamma, &beta, epsilon);
-            (norm::apply(simd, &floats, &affine, relu), affine)
+        let (mean, variance) = if batch {
+            source.moments()?
+        } else {
+            (running.mean.to_vec1::<f32>()?, running.variance.to_vec1::<f32>()?)
         };
-        let y = tensor(y, x.dims())?;
-        if !self.records(&inputs) {
-            return Ok(self.constant(y));
+        if let Statistics::Batch { update: true } = statistics {
+            running.update(&tensor(mean.clone(), channels)?, &tensor(variance.clone(), channels)?, count)?;
         }
-        let (x, gamma, beta) = (x.clone(), gamma.clone(), beta.clone());
-        Ok(self.push(y, move |dy, gradients| {
-            let dy = dy.contiguous()?;
-            let found = {
-                let (x_floats, dy) = (Floats::of(x.tensor())?, Floats::of(&dy)?);
-                norm::batch_backward(simd, &x_floats, &dy, &affine, relu, batch, x.needs_gradient())
-            };
-            give_norm(gradients, found, &x, &gamma, &beta)
+        let affine = {
+            let (gamma, beta) = (Floats::of(gamma.tensor())?, Floats::of(beta.tensor())?);
+            norm::Affine::new(mean, &variance, &gamma, &beta, epsilon, activation.is_relu())
+        };
+        let source = Arc::new(source.normalised(affine));
+        let (of_backward, parameters) = (Arc::clone(&source), [gamma.node, beta.node]);
+        Ok(self.push_late(source, x.dims().to_vec(), self.records(&inputs), move |dy, gradients| {
+            of_backward.back_through_norm(dy, parameters, batch, gradients)
         }))
     }
 
@@ -345,15 +324,17 @@ impl Graph {
         if !self.records(&inputs) {
             return Ok(self.constant(y));
         }
-        let (x, gamma, beta, result) = (x.clone(), gamma.clone(), beta.clone(), relu.then(|| y.clone()));
+        let (x, gamma, beta, result) = (x.clone(), gamma.clone(), beta.node, relu.then(|| y.clone()));
         Ok(self.push(y, move |dy, gradients| {
-            let dy = dy.contiguous()?;
+            let dy = dy.floats()?;
             let found = {
                 let result = result.as_ref().map(Floats::of).transpose()?;
-                let (x, gamma, dy) = (Floats::of(x.tensor())?, Floats::of(gamma.tensor())?, Floats::of(&dy)?);
+                let (x, gamma) = (Floats::of(x.tensor())?, Floats::of(gamma.tensor())?);
                 norm::group_backward(simd, grouping, &x, &gamma, &statistics, result.as_deref(), &dy)
             };
-            give_norm(gradients, found, &x, &gamma, &beta)
+            gradients.give(gamma.node, || Ok(found.gamma.into()))?;
+            gradients.give(beta, || Ok(found.beta.into()))?;
+            gradients.give(x.node, || Ok(found.input.into()))
         }))
     }
 
@@ -368,12 +349,12 @@ impl Graph {
     }
 
     fn pool(&mut self, x: &Value, pool: Pool2d, max: bool) -> Result<Value> {
-        let (n, h, w, c) = x.tensor().dims4()?;
+        let (n, h, w, c) = image_dims(x)?;
         let Pool2d { size, stride, padding } = pool;
         if size == 0 || stride == 0 || 2 * padding > size || size > h + 2 * padding || size > w + 2 * padding {
             bail!("{pool:?} of {:?}", x.dims())
         }
-        if !self.has_kernel(&[x]) || x.tensor().elem_count() == 0 {
+        if !self.has_kernel(&[x]) || x.len() == 0 {
             return self.candle(&[x], |t| match max {
                 true => expressions::max_pool2d(&t[0], pool),
                 false => expressions::avg_pool2d(&t[0], pool),
@@ -383,38 +364,39 @@ impl Graph {
         let forward = if max { pool::max_forward } else { pool::avg_forward };
         let y = forward(simd, sizes, &Floats::of(x.tensor())?);
         let y = tensor(y, (n, sizes.out_h(), sizes.out_w(), c))?;
-        self.unary(x, y, move |x, dy| match max {
-            true => pool::max_backward(simd, sizes, x, dy),
-            false => pool::avg_backward(simd, sizes, dy),
-        })
+        if !max {
+            return self.unary(x, y, move |dy| Ok(pool::avg_backward(simd, sizes, &dy).into()));
+        }
+        let input = x.clone();
+        self.unary(x, y, move |dy| Ok(pool::max_backward(simd, sizes, &Floats::of(input.tensor())?, &dy).into()))
     }
 
-    /// Puts the result of an op with one input on the tape; `backward` takes the input and the gradient of the result.
+    /// Puts the result of an op with one input on the tape; `backward` takes the gradient of the result.
     fn unary(
         &mut self,
         x: &Value,
         y: Tensor,
-        backward: impl FnOnce(&[f32], &[f32]) -> Vec<f32> + 'static,
+        backward: impl FnOnce(Arc<Vec<f32>>) -> Result<Gradient> + 'static,
     ) -> Result<Value> {
         if !self.records(&[x]) {
             return Ok(self.constant(y));
         }
-        let x = x.clone();
+        let x = x.node;
         Ok(self.push(y, move |dy, gradients| {
-            let dy = dy.contiguous()?;
-            gradients.give_floats(&x, || Ok(backward(&Floats::of(x.tensor())?, &Floats::of(&dy)?)))
+            let dy = dy.floats()?;
+            gradients.give(x, || backward(dy))
         }))
     }
 
     /// Mean over height and width: `[n, h, w, c]` to `[n, c]`.
     pub fn global_avg_pool(&mut self, x: &Value) -> Result<Value> {
-        let (n, h, w, c) = x.tensor().dims4()?;
-        if !self.has_kernel(&[x]) || x.tensor().elem_count() == 0 {
+        let (n, h, w, c) = image_dims(x)?;
+        if !self.has_kernel(&[x]) || x.len() == 0 {
             return self.candle(&[x], |t| t[0].mean(2)?.mean(1));
         }
         let simd = Simd::current();
         let y = tensor(elementwise::mean_over_pixels(simd, &Floats::of(x.tensor())?, n, c), (n, c))?;
-        self.unary(x, y, move |_, dy| elementwise::spread_over_pixels(simd, dy, h * w, c))
+        self.unary(x, y, move |dy| Ok(elementwise::spread_over_pixels(simd, &dy, h * w, c).into()))
     }
 
     /// `activation(x)`.
@@ -427,8 +409,8 @@ impl Graph {
         }
         let simd = Simd::current();
         let y = tensor(elementwise::map(simd, &Floats::of(x.tensor())?, elementwise::relu), x.dims())?;
-        // The input tells where the ReLU was shut as well as the result does.
-        self.unary(x, y, move |x, dy| elementwise::zip(simd, x, dy, elementwise::relu_gradient))
+        let result = y.clone();
+        self.unary(x, y, move |dy| Ok(below_relu(simd, Some(&result), dy.into())?.into()))
     }
 
     /// `activation(a + b)`, of equal shape.
@@ -453,14 +435,11 @@ impl Graph {
         if !self.records(&[a, b]) {
             return Ok(self.constant(y));
         }
-        let (a, b, result) = (a.clone(), b.clone(), relu.then(|| y.clone()));
+        let (a, b, result) = (a.node, b.node, relu.then(|| y.clone()));
         Ok(self.push(y, move |dy, gradients| {
-            let dy = match result {
-                Some(y) => relu_gradient(simd, &y, dy)?,
-                None => dy.contiguous()?,
-            };
-            gradients.give(&a, || Ok(dy.clone()))?;
-            gradients.give(&b, || Ok(dy))
+            let dy = Gradient::from(below_relu(simd, result.as_ref(), dy)?);
+            gradients.give(a, || Ok(dy.clone()))?;
+            gradients.give(b, || Ok(dy))
         }))
     }
 
@@ -470,8 +449,13 @@ impl Graph {
         if !self.records(&[x]) {
             return Ok(self.constant(y));
         }
-        let x = x.clone();
-        Ok(self.push(y, move |dy, gradients| gradients.give(&x, || dy.reshape(x.dims()))))
+        let (x, dims) = (x.node, x.dims().to_vec());
+        Ok(self.push(y, move |dy, gradients| {
+            gradients.give(x, || match dy {
+                Gradient::Floats(_) => Ok(dy),
+                Gradient::Tensor(dy) => Ok(dy.reshape(dims)?.into()),
+            })
+        }))
     }
 
     /// Channels of `a` followed by those of `b`.
@@ -482,23 +466,14 @@ impl Graph {
         if a_rest != b_rest {
             bail!("cannot join {:?} and {:?}", a.dims(), b.dims())
         }
-        if !self.has_kernel(&[a, b]) {
+        if !self.has_kernel(&[a, b]) || a.len() * b.len() == 0 {
             return self.candle(&[a, b], |t| expressions::concat(&t[0], &t[1]));
         }
-        let (a_c, b_c) = (*a_c, *b_c);
         let dims: Vec<usize> = a_rest.iter().copied().chain([a_c + b_c]).collect();
-        let y = elementwise::join(&Floats::of(a.tensor())?, &Floats::of(b.tensor())?, a_c, b_c);
-        let y = tensor(y, dims)?;
-        if !self.records(&[a, b]) {
-            return Ok(self.constant(y));
-        }
-        let (a, b) = (a.clone(), b.clone());
-        Ok(self.push(y, move |dy, gradients| {
-            let dy = dy.contiguous()?;
-            let dy = Floats::of(&dy)?;
-            gradients.give_floats(&a, || Ok(elementwise::cut(&dy, a_c + b_c, 0, a_c)))?;
-            gradients.give_floats(&b, || Ok(elementwise::cut(&dy, a_c + b_c, a_c, b_c)))
-        }))
+        let joined = parts(a).into_iter().chain(parts(b)).collect();
+        let source = Arc::new(Source::joined(Simd::current(), joined));
+        let of_backward = Arc::clone(&source);
+        Ok(self.push_late(source, dims, self.records(&[a, b]), move |dy, gradients| of_backward.split(dy, gradients)))
     }
 
     /// Sets each element to zero with probability `p` and scales the others by `1 / (1 - p)`. The identity unless the
@@ -506,36 +481,50 @@ impl Graph {
     pub fn dropout(&mut self, x: &Value, p: f32) -> Result<Value> {
         let Some(stream) = self.dropout.as_mut().filter(|_| p > 0.) else { return Ok(x.clone()) };
         let keep = 1. / (1. - p);
-        let mask: Vec<f32> =
-            (0..x.tensor().elem_count()).map(|_| if stream.random::<f32>() < p { 0. } else { keep }).collect();
+        let mask: Vec<f32> = (0..x.len()).map(|_| if stream.random::<f32>() < p { 0. } else { keep }).collect();
         if !self.has_kernel(&[x]) {
             let mask = Tensor::from_vec(mask, x.dims(), x.tensor().device())?.to_dtype(x.tensor().dtype())?;
             return self.candle(&[x], |t| &t[0] * &mask);
         }
         let simd = Simd::current();
         let y = tensor(elementwise::zip(simd, &Floats::of(x.tensor())?, &mask, |x, m| x * m), x.dims())?;
-        self.unary(x, y, move |_, dy| elementwise::zip(simd, dy, &mask, |dy, m| dy * m))
+        self.unary(x, y, move |dy| Ok(elementwise::zip(simd, &dy, &mask, |dy, m| dy * m).into()))
     }
 }
 
-/// The gradient below a ReLU with result `y`.
-fn relu_gradient(simd: Simd, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let dy = dy.contiguous()?;
-    let gradient = elementwise::zip(simd, &Floats::of(y)?, &Floats::of(&dy)?, elementwise::relu_gradient);
-    tensor(gradient, y.dims())
+/// Dimensions of images, `[n, h, w, c]`.
+fn image_dims(x: &Value) -> Result<(usize, usize, usize, usize)> {
+    match x.dims() {
+        &[n, h, w, c] => Ok((n, h, w, c)),
+        dims => bail!("expected images as [n, h, w, c], found {dims:?}"),
+    }
 }
 
-fn give_norm(
-    gradients: &mut NodeGradients,
-    found: norm::BatchGradients,
-    x: &Value,
-    gamma: &Value,
-    beta: &Value,
-) -> Result<()> {
-    gradients.give_floats(gamma, || Ok(found.gamma))?;
-    gradients.give_floats(beta, || Ok(found.beta))?;
-    match found.input {
-        Some(gradient) => gradients.give_floats(x, || Ok(gradient)),
-        None => Ok(()),
+/// A value's parts side by side: those of a join, else the value itself.
+fn parts(x: &Value) -> Vec<Arc<Part>> {
+    match x.late() {
+        Some(source) if !source.is_normalised() => source.parts().to_vec(),
+        _ => vec![Part::new(x.tensor().clone(), x.node)],
     }
+}
+
+/// Calls `f` with what a convolution reads: the numbers, or what they are normalised from.
+fn with_input<R>(x: &Value, f: impl FnOnce(convolution::Input) -> R) -> Result<R> {
+    match x.late() {
+        Some(source) if source.is_normalised() => source.with_input(f),
+        _ => Ok(f(convolution::Input::Plain(&Floats::of(x.tensor())?))),
+    }
+}
+
+/// The gradient of what a ReLU took, given that of its result `y`; without a ReLU the gradient as it is.
+fn below_relu(simd: Simd, y: Option<&Tensor>, dy: Gradient) -> Result<Arc<Vec<f32>>> {
+    let mut dy = dy.floats()?;
+    if let Some(y) = y {
+        let y = Floats::of(y)?;
+        match Arc::get_mut(&mut dy) {
+            Some(own) => elementwise::update_with(simd, own, &y, |dy, y| elementwise::relu_gradient(y, dy)),
+            None => dy = Arc::new(elementwise::zip(simd, &y, &dy, elementwise::relu_gradient)),
+        }
+    }
+    Ok(dy)
 }

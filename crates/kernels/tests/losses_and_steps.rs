@@ -179,6 +179,30 @@ fn no_gradient_is_computed_for_inputs() -> Result<()> {
     Ok(())
 }
 
+/// Part of a join may be data; the others take the same gradient as if it were not.
+#[test]
+fn parts_of_a_join_without_gradient() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(5);
+    let [a, b] = [3, 2].map(|c| Var::from_tensor(&tensor(&random(rng, 8 * c, -1., 1.), &[2, 2, 2, c])).unwrap());
+    let [gamma, beta] = [(); 2].map(|()| tensor(&random(rng, 5, 0.5, 1.), &[5]));
+    let cotangent = tensor(&random(rng, 40, -1., 1.), &[2, 2, 2, 5]);
+    let gradient = |data: bool| -> Result<Vec<f32>> {
+        let mut graph = Graph::training();
+        let a_value = if data { graph.input(&a) } else { graph.parameter(&a) };
+        let b_value = graph.parameter(&b);
+        let joined = graph.concat(&a_value, &b_value)?;
+        let var = |v: f32| Var::from_tensor(&Tensor::full(v, 5, &Device::Cpu)?);
+        let running = RunningStatistics { mean: var(0.)?, variance: var(1.)?, momentum: 0.1 };
+        let (gamma, beta) = (graph.input(&gamma), graph.input(&beta));
+        let y = graph.batch_norm(&joined, &gamma, &beta, &running, 1e-5, Activation::Identity)?;
+        let gradients = graph.backward_from(&y, &cotangent)?;
+        assert_eq!(gradients.get(&a).is_none(), data);
+        Ok(numbers(gradients.get(&b).unwrap()))
+    };
+    assert_eq!(gradient(true)?, gradient(false)?);
+    Ok(())
+}
+
 /// Everything that a NaN or an infinity reaches by the definition of the op must show it.
 #[test]
 fn nan_and_infinity_propagate() -> Result<()> {

@@ -98,7 +98,7 @@ impl Case<'_> {
             for (i, (gradient, exact)) in kernel.gradients.iter().zip(&exact.gradients).enumerate() {
                 close(&format!("{simd:?} gradient {i}"), gradient, exact, 1e-4);
             }
-            for threads in [2, 3] {
+            for threads in [1, 2, 3] {
                 let other = pool(threads).install(run);
                 assert_eq!(bits(&kernel.value), bits(&other.value), "{simd:?} on {threads} threads");
                 for (a, b) in kernel.gradients.iter().zip(&other.gradients) {
@@ -489,6 +489,75 @@ proptest! {
         .check(seed);
     }
 
+    /// What is read on the way rather than stored: a join with a part that stands twice in it, its norm read by two
+    /// convolutions and by an op that wants it whole, and the join under another norm.
+    #[test]
+    fn norms_of_joins_under_convolutions(
+        n in 1..4usize, h in 2..6usize, w in 2..6usize, a in 1..34usize, b in 1..20usize, output in 1..20usize,
+        size in 1..4usize, stride in 1..3usize, padding in 0..2usize, training: bool, activation in activation(),
+        seed: u64,
+    ) {
+        prop_assume!(n * h * w > 3 && size <= h.min(w) + 2 * padding);
+        let c = 2 * a + b;
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let inputs = vec![
+            Array::random(rng, &[n, h, w, a], 0.),
+            Array::random(rng, &[n, h, w, b], 0.5),
+            Array::random(rng, &[c], 0.5),
+            Array::random(rng, &[c], 0.),
+            Array::random(rng, &[size, size, c, output], 0.),
+            Array::random(rng, &[1, 1, c, output], 0.),
+        ];
+        let (mean, variance) = running(c, rng);
+        let (epsilon, geometry, point) = (1e-3, Conv2d { stride, padding }, Conv2d { stride: 1, padding: 0 });
+        let joined = |t: &[Array]| {
+            let pixels = t[0].data.chunks(a).zip(t[1].data.chunks(b));
+            Array::new(&[n, h, w, c], pixels.flat_map(|(x, y)| x.iter().chain(y).chain(x)).copied().collect())
+        };
+        let norm = |t: &[Array], gamma: usize| {
+            let x = joined(t);
+            if training {
+                return normalise(&x, &t[gamma], &t[3], epsilon, |k| k % c);
+            }
+            let value = |(k, v): (usize, &f64)| {
+                let normal = (v - mean.data[k % c]) / (variance.data[k % c] + epsilon).sqrt();
+                normal * t[gamma].data[k % c] + t[3].data[k % c]
+            };
+            Array::new(&x.dims, x.data.iter().enumerate().map(value).collect())
+        };
+        prop_assume!(activation == Activation::Identity || !on_the_edge(&norm(&inputs, 2)));
+        Case {
+            inputs,
+            op: &|graph, t| {
+                let joined = graph.concat(&t[0], &t[1])?;
+                let joined = graph.concat(&joined, &t[0])?;
+                let running = || statistics(&mean, &variance, t[0].tensor().dtype());
+                let normal = graph.batch_norm(&joined, &t[2], &t[3], &running(), epsilon, activation)?;
+                let other = graph.batch_norm(&joined, &t[3], &t[3], &running(), epsilon, Activation::Identity)?;
+                let windows = graph.conv2d(&normal, &t[4], None, geometry, Activation::Identity)?;
+                let points = graph.conv2d(&normal, &t[5], None, point, Activation::Identity)?;
+                let sum = graph.add(&normal, &other, Activation::Identity)?;
+                let sum = graph.add(&sum, &joined, Activation::Identity)?;
+                let all = [windows, points, sum].map(|v| graph.flatten(&v));
+                let [windows, points, sum] = all;
+                let all = graph.concat(&windows?, &points?)?;
+                graph.concat(&all, &sum?)
+            },
+            reference: &|t| {
+                let normal = activate(norm(t, 2), activation);
+                let (other, joined) = (norm(t, 3), joined(t));
+                let sum = normal.data.iter().zip(&other.data).zip(&joined.data).map(|((a, b), c)| a + b + c);
+                let sum = Array::new(&[n, h, w, c], sum.collect());
+                let all = [conv2d(&normal, &t[4], None, geometry), conv2d(&normal, &t[5], None, point), sum];
+                let width = |x: &Array| x.data.len() / n;
+                let row = |i: usize| all.iter().flat_map(move |x| x.data[i * width(x)..][..width(x)].iter().copied());
+                Array::new(&[n, all.iter().map(width).sum()], (0..n).flat_map(row).collect())
+            },
+            graph: &|| if training { Graph::training() } else { Graph::training().with_running_statistics() },
+        }
+        .check(seed);
+    }
+
     #[test]
     fn lstms(n in 1..36usize, steps in 1..7usize, input in 1..5usize, hidden in 1..20usize, seed: u64) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
@@ -519,6 +588,36 @@ proptest! {
             op: &|graph, t| graph.dropout(&t[0], p),
             graph: &|| Graph::training().with_dropout(stream()),
             reference: &|t| Array::new(&t[0].dims, t[0].data.iter().zip(&mask).map(|(x, m)| x * m).collect()),
+        }
+        .check(seed);
+    }
+}
+
+proptest! {
+    // The reference takes its time over so many channels.
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Sizes that go Winograd's way in whole or in one direction.
+    #[test]
+    fn convolutions_by_tiles(
+        n in 1..4usize, h in 2..5usize, w in 2..5usize, input in 2..5usize, output in 2..5usize, padding in 0..3usize,
+        activation in activation(), seed: u64,
+    ) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let (h, w, input, output) = (2 * h, 2 * w, 16 * input, 16 * output);
+        let inputs = vec![
+            Array::random(rng, &[n, h, w, input], 0.),
+            Array::random(rng, &[3, 3, input, output], 0.),
+            Array::random(rng, &[output], 0.),
+        ];
+        let geometry = Conv2d { stride: 1, padding };
+        let before = |t: &[Array]| conv2d(&t[0], &t[1], t.get(2), geometry);
+        prop_assume!(activation == Activation::Identity || !on_the_edge(&before(&inputs)));
+        Case {
+            inputs,
+            op: &|graph, t| graph.conv2d(&t[0], &t[1], t.get(2), geometry, activation),
+            reference: &|t| activate(before(t), activation),
+            graph: &Graph::training,
         }
         .check(seed);
     }

@@ -508,6 +508,7 @@ fn sample_cost(architecture: &Architecture, task: &TaskConfig) -> f64 {
         Architecture::SmallCnn { .. } => 1e7,
         Architecture::ResNet32 => 7e7,
         Architecture::ResNet110V2 => 2.5e8,
+        // None of this paper's.
         _ => 1e7,
     };
     6. * multiply_adds / 3e10

@@ -142,7 +142,6 @@ fn network_name(architecture: &Architecture) -> String {
         Architecture::LeNet => "lenet".into(),
         Architecture::ResNet32 => "resnet32".into(),
         Architecture::ResNet110V2 => "resnet110v2".into(),
-        // Networks of other papers, which a config written by hand may name.
-        _ => "network".into(),
+        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_lowercase(),
     }
 }

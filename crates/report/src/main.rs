@@ -17,10 +17,10 @@ struct Arguments {
     /// The page [default: report.html in the results folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also fill the blocks of this README anew
-    #[arg(long, value_name = "FILE")]
-    readme: Option<PathBuf>,
-    /// Write nothing; fail if the README's blocks are not what the results say
+    /// Also fill the blocks of these READMEs anew
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    readme: Vec<PathBuf>,
+    /// Write nothing; fail if a README's blocks are not what the results say
     #[arg(long, requires = "readme")]
     check: bool,
 }
@@ -43,19 +43,23 @@ fn run(arguments: &Arguments) -> Result<bool, Error> {
         write(&out, &page::page(&trials)?)?;
         println!("{}", out.display());
     }
-    let Some(path) = &arguments.readme else { return Ok(true) };
-    let old = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
-    let new = readme::filled(path, &old, &trials)?;
-    if arguments.check && old != new {
-        let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
-        eprintln!("error: {}, line {line}: not what the results say; `make report` rewrites it", path.display());
-        return Ok(false);
+    let mut right = true;
+    for path in &arguments.readme {
+        let old = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let new = readme::filled(path, &old, &trials)?;
+        if old == new {
+            continue;
+        }
+        if arguments.check {
+            let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
+            eprintln!("error: {}, line {line}: not what the results say; `make report` rewrites it", path.display());
+            right = false;
+        } else {
+            write(path, &new)?;
+            println!("{}", path.display());
+        }
     }
-    if old != new {
-        write(path, &new)?;
-        println!("{}", path.display());
-    }
-    Ok(true)
+    Ok(right)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

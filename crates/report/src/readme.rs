@@ -1,5 +1,5 @@
-//! The tables of the README. A block stands between `<!-- summary: PROFILE -->` or `<!-- verdicts: PROFILE/PAPER -->` and
-//! `<!-- end -->`; what is between them is written from results.
+//! The tables of the READMEs. A block stands between `<!-- summary: PROFILE -->`, `<!-- verdicts: PROFILE/PAPER -->` or
+//! `<!-- reasons: PROFILE/PAPER -->` and `<!-- end -->`; what is between them is written from results.
 
 use std::path::Path;
 
@@ -35,11 +35,12 @@ fn content(block: &str, trials: &[Trial]) -> Result<String, String> {
             let chosen: Vec<&Trial> = trials.iter().filter(|t| t.profile.name() == profile).collect();
             if chosen.is_empty() { Err(format!("no results of profile {profile}")) } else { Ok(summary(&chosen)) }
         }
-        Some(("verdicts", place)) => {
+        Some((kind @ ("verdicts" | "reasons"), place)) => {
             let is_there = |t: &&Trial| place == format!("{}/{}", t.profile, t.paper.id);
-            trials.iter().find(is_there).map(verdicts).ok_or(format!("no results of {place}"))
+            let table = |t| verdicts(t, kind == "reasons");
+            trials.iter().find(is_there).map(table).ok_or(format!("no results of {place}"))
         }
-        _ => Err(format!("`{block}` is neither `summary: PROFILE` nor `verdicts: PROFILE/PAPER`")),
+        _ => Err(format!("`{block}` is neither `summary: PROFILE` nor `verdicts: PROFILE/PAPER` nor `reasons: …`")),
     }
 }
 
@@ -62,12 +63,16 @@ fn summary(trials: &[&Trial]) -> String {
     text
 }
 
-/// Without the reasons: those stand in `claims.csv` and in the paper's own page.
-fn verdicts(trial: &Trial) -> String {
-    let mut text = String::from("| | claim | verdict | ours | paper |\n| --- | --- | --- | --- | --- |\n");
+/// One row a claim, with or without the reasons.
+fn verdicts(trial: &Trial, reasons: bool) -> String {
+    let (header, rule) = if reasons { (" why |", " --- |") } else { ("", "") };
+    let mut text = format!("| | claim | verdict | ours | paper |{header}\n| --- | --- | --- | --- | --- |{rule}\n");
     for v in &trial.verdicts {
-        let cells = [&v.id, &v.statement, &format!("**{}**", v.verdict), &v.measured(), &v.reported];
-        let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+        let verdict = format!("**{}**", v.verdict);
+        let measured = v.measured();
+        let mut cells = vec![&v.id, &v.statement, &verdict, &measured, &v.reported];
+        cells.extend(reasons.then_some(&v.reason));
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     text

@@ -129,6 +129,12 @@ impl CellRun {
         &self.shared.device
     }
 
+    /// Processor seconds that this cell has taken so far, over all parts of an interrupted training; none where the system
+    /// does not tell. For accounts of cost, never for what rows hold.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        self.spent().cpu
+    }
+
     /// A data set; read once per process.
     ///
     /// # Errors

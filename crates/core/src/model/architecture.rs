@@ -4,11 +4,14 @@ use candle_core::{DType, Device, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::all_cnn::{self, AllCnn};
-use super::cnn::{LeNet, SmallCnn};
+use super::cnn::{LeNet, SmallCnn, StridedCnn};
+use super::lstm::Lstm;
 use super::mlp::Mlp;
 use super::norm_mlp::NormMlp;
+use super::preact::PreActResNet;
 use super::resnet::{ResNetV1, ResNetV2};
-use super::{Builder, Model, Network, Parameters};
+use super::wide_resnet::WideResNet;
+use super::{Builder, LayerInit, Model, Network, Parameters};
 use crate::Seed;
 use crate::data::Inputs;
 
@@ -109,6 +112,50 @@ pub enum Architecture {
         /// Units of each hidden layer.
         widths: Vec<usize>,
     },
+    /// 3 x 3 convolutions of stride 2, each with batch norm and ReLU; flattened; a hidden linear layer with ReLU; linear.
+    /// PyTorch's default initial values. Small, and memorises thousands of images.
+    StridedCnn {
+        /// Channels of each convolution.
+        widths: Vec<usize>,
+        /// Units of the hidden layer.
+        hidden: usize,
+    },
+    /// The pre-activation ResNet-18 of Arazo et al. 2019, whose identities carry the opened input and which ends without
+    /// a norm. Width 64 is the paper's: 11,171,274 parameters on colour images of ten classes.
+    #[serde(rename = "preact-resnet-18")]
+    PreActResNet18 {
+        /// Channels of the first stage; the others have 2, 4 and 8 times as many.
+        width: usize,
+    },
+    /// As [`Self::Mlp`] without dropout, with Keras's default initial values. Weight decay on the weights only.
+    KerasMlp {
+        /// Units of each hidden layer.
+        widths: Vec<usize>,
+    },
+    /// The wide residual network of Katharopoulos and Fleuret 2018, with layer norm: WRN-`depth`-`widen`. Depth 28 and
+    /// widening 2 are the paper's, 1,465,827 parameters on colour images of ten classes. Weight decay on all kernels but
+    /// those of the shortcuts.
+    #[serde(rename = "wide-resnet")]
+    WideResNet {
+        /// 10, 16, 22, 28, ...
+        depth: usize,
+        /// Widening factor k: groups have `base k`, `2 base k` and `4 base k` channels.
+        widen: usize,
+        /// Channels of the stem; the paper's are 16.
+        #[serde(default = "stem_channels")]
+        base: usize,
+    },
+    /// A long short-term memory that reads the flattened sample one number at a time; linear on its last state. Katharopoulos
+    /// and Fleuret 2018 take 128 units. Keras's initial values.
+    #[serde(rename = "lstm")]
+    Lstm {
+        /// Hidden units.
+        units: usize,
+    },
+}
+
+fn stem_channels() -> usize {
+    16
 }
 
 fn small_cnn_widths() -> Vec<usize> {
@@ -142,12 +189,23 @@ impl Architecture {
             InputShape::Vector { dim } => bail!("{self:?} needs images, not vectors of {dim} numbers"),
         };
         let network: Box<dyn Network> = match self {
-            Self::Linear => Box::new(Mlp::new(&mut b, input.elements(), &[], 0., classes)?),
+            Self::Linear => Box::new(Mlp::new(&mut b, input.elements(), &[], 0., classes, LayerInit::PYTORCH)?),
+            Self::KerasMlp { widths } => {
+                Box::new(Mlp::new(&mut b, input.elements(), widths, 0., classes, LayerInit::KERAS)?)
+            }
+            Self::Lstm { units: 0 } => bail!("an LSTM needs at least one unit"),
+            Self::Lstm { units } => Box::new(Lstm::new(&mut b, *units, classes)?),
+            Self::WideResNet { depth, widen, base } => {
+                if [*depth, *widen, *base].contains(&0) {
+                    bail!("{self:?}: each of these numbers must be at least 1")
+                }
+                Box::new(WideResNet::new(&mut b, image()?.2, [*depth, *widen, *base], classes)?)
+            }
             Self::Mlp { widths, dropout } => {
                 if !(0. ..1.).contains(dropout) {
                     bail!("a dropout of {dropout} is not in [0, 1)")
                 }
-                Box::new(Mlp::new(&mut b, input.elements(), widths, *dropout as f32, classes)?)
+                Box::new(Mlp::new(&mut b, input.elements(), widths, *dropout as f32, classes, LayerInit::PYTORCH)?)
             }
             Self::SmallCnn { widths } => Box::new(SmallCnn::new(&mut b, image()?.2, widths, classes)?),
             Self::LeNet => Box::new(LeNet::new(&mut b, image()?, classes)?),
@@ -161,17 +219,33 @@ impl Architecture {
                 Box::new(AllCnn::new(&mut b, image()?.2, &layers, classes)?)
             }
             Self::NormMlp { widths } => Box::new(NormMlp::new(&mut b, input.elements(), widths, classes)?),
+            Self::StridedCnn { widths, hidden } => {
+                Box::new(StridedCnn::new(&mut b, image()?, widths, *hidden, classes)?)
+            }
+            Self::PreActResNet18 { width } => Box::new(PreActResNet::new(&mut b, image()?.2, *width, classes)?),
         };
         if let Self::ResNet32 = self {
             parameters.decay_only(|name| name.starts_with("stage") && name.ends_with(".conv.weight"));
+        }
+        if let Self::KerasMlp { .. } = self {
+            parameters.decay_only(|name| name.ends_with(".weight"));
+        }
+        if let Self::WideResNet { .. } = self {
+            parameters.decay_only(WideResNet::decays);
         }
         Ok(Model { network, parameters, device: device.clone() })
     }
 
     fn widths(&self) -> &[usize] {
         match self {
-            Self::Mlp { widths, .. } | Self::SmallCnn { widths } | Self::NormMlp { widths } => widths,
-            Self::AllCnn { width } | Self::AllCnnFamily { width, .. } => std::slice::from_ref(width),
+            Self::Mlp { widths, .. }
+            | Self::SmallCnn { widths }
+            | Self::KerasMlp { widths }
+            | Self::NormMlp { widths }
+            | Self::StridedCnn { widths, .. } => widths,
+            Self::PreActResNet18 { width } | Self::AllCnn { width } | Self::AllCnnFamily { width, .. } => {
+                std::slice::from_ref(width)
+            }
             _ => &[],
         }
     }

@@ -40,6 +40,51 @@ impl Network for SmallCnn {
     }
 }
 
+/// `conv1`, `norm1`, ..., `linear`, `output`: halves the image with each convolution, and keeps where things are.
+pub(super) struct StridedCnn {
+    layers: Vec<(Conv2d, BatchNorm)>,
+    linear: Linear,
+    output: Linear,
+}
+
+impl StridedCnn {
+    pub(super) fn new(
+        b: &mut Builder,
+        (mut height, mut width, channels): (usize, usize, usize),
+        widths: &[usize],
+        hidden: usize,
+        classes: usize,
+    ) -> Result<Self> {
+        let (mut from, mut layers) = (channels, vec![]);
+        for (i, &to) in widths.iter().enumerate() {
+            let (geometry, init) = (Geometry { stride: 2, padding: 1 }, LayerInit::PYTORCH.without_bias());
+            layers.push((
+                Conv2d::new(&mut b.at(&format!("conv{}", i + 1)), 3, from, to, geometry, init)?,
+                BatchNorm::new(&mut b.at(&format!("norm{}", i + 1)), to, NormSettings::PYTORCH)?,
+            ));
+            (from, height, width) = (to, height.div_ceil(2), width.div_ceil(2));
+        }
+        Ok(Self {
+            layers,
+            linear: Linear::new(&mut b.at("linear"), height * width * from, hidden, LayerInit::PYTORCH)?,
+            output: Linear::new(&mut b.at("output"), hidden, classes, LayerInit::PYTORCH)?,
+        })
+    }
+}
+
+impl Network for StridedCnn {
+    fn forward(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let mut x = x.clone();
+        for (conv, norm) in &self.layers {
+            x = conv.forward(graph, &x, Activation::Identity)?;
+            x = norm.forward(graph, &x, Activation::Relu)?;
+        }
+        let x = graph.flatten(&x)?;
+        let x = self.linear.forward(graph, &x, Activation::Relu)?;
+        self.output.forward(graph, &x, Activation::Identity)
+    }
+}
+
 /// `conv1`, `conv2`, `linear1`, `linear2`, `output`.
 pub(super) struct LeNet {
     convs: [Conv2d; 2],

@@ -42,6 +42,9 @@ pub enum Init {
     /// The cut leaves 0.88 of the standard deviation. Later versions of Keras scale it up again; the papers on trial
     /// that use it are older.
     HeNormal,
+    /// `fan_in` rows of `fan_out` numbers, orthonormal and uniformly so: Saxe et al. 2014, Keras's default for recurrent
+    /// kernels. For matrices with no more rows than columns.
+    Orthogonal,
     /// Uniform in `+-1 / sqrt(fan_in)`, with the fan of the layer's weight: PyTorch's default bias.
     FanInUniform,
 }
@@ -65,6 +68,7 @@ impl Init {
             Self::KaimingUniform { a } => uniform(count, (6. / ((1. + a * a) * fan_in)).sqrt(), stream),
             Self::GlorotUniform => uniform(count, (6. / (fan_in + fan_out)).sqrt(), stream),
             Self::FanInUniform => uniform(count, fan_in.sqrt().recip(), stream),
+            Self::Orthogonal => orthonormal_rows(normal(count, 1., f64::INFINITY, stream), fans.fan_out),
         }
     }
 }
@@ -86,10 +90,38 @@ fn normal(count: usize, deviation: f64, cut: f64, stream: &mut ChaCha8Rng) -> Ve
     (0..count).map(|_| draw()).collect()
 }
 
+/// Gram and Schmidt on rows of `columns` numbers, each row twice: once leaves rounding of the size of the angle.
+fn orthonormal_rows(mut matrix: Vec<f64>, columns: usize) -> Vec<f64> {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    for row in 0..matrix.len() / columns {
+        let (before, rest) = matrix.split_at_mut(row * columns);
+        let row = &mut rest[..columns];
+        for earlier in before.chunks_exact(columns).chain(before.chunks_exact(columns)) {
+            let along = dot(row, earlier);
+            row.iter_mut().zip(earlier).for_each(|(x, e)| *x -= along * e);
+        }
+        let length = dot(row, row).sqrt();
+        row.iter_mut().for_each(|x| *x /= length);
+    }
+    matrix
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Seed;
+
+    #[test]
+    fn orthogonal_rows_are_orthonormal() {
+        let fans = Fans { fan_in: 5, fan_out: 20 };
+        let rows = Init::Orthogonal.draw(100, fans, &mut Seed(3).stream("init/test"));
+        for (i, a) in rows.chunks_exact(20).enumerate() {
+            for (j, b) in rows.chunks_exact(20).enumerate() {
+                let product: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-12, "{i} {j}: {product}");
+            }
+        }
+    }
 
     /// Mean, standard deviation and largest magnitude of 40,000 values for a 3 x 3 convolution from 16 to 32 channels.
     fn moments(init: Init) -> (f64, f64, f64) {

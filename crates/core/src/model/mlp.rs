@@ -13,14 +13,21 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
-    pub(super) fn new(b: &mut Builder, inputs: usize, widths: &[usize], dropout: f32, classes: usize) -> Result<Self> {
+    pub(super) fn new(
+        b: &mut Builder,
+        inputs: usize,
+        widths: &[usize],
+        dropout: f32,
+        classes: usize,
+        init: LayerInit,
+    ) -> Result<Self> {
         let mut width = inputs;
         let mut hidden = vec![];
         for (i, &next) in widths.iter().enumerate() {
-            hidden.push(Linear::new(&mut b.at(&format!("hidden{}", i + 1)), width, next, LayerInit::PYTORCH)?);
+            hidden.push(Linear::new(&mut b.at(&format!("hidden{}", i + 1)), width, next, init)?);
             width = next;
         }
-        Ok(Self { hidden, output: Linear::new(&mut b.at("output"), width, classes, LayerInit::PYTORCH)?, dropout })
+        Ok(Self { hidden, output: Linear::new(&mut b.at("output"), width, classes, init)?, dropout })
     }
 }
 

@@ -32,9 +32,12 @@ mod architecture;
 mod cnn;
 mod init;
 mod layers;
+mod lstm;
 mod mlp;
 mod norm_mlp;
+mod preact;
 mod resnet;
+mod wide_resnet;
 
 pub use architecture::{Architecture, InputShape};
 pub use init::{Fans, Init};

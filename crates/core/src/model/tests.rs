@@ -27,6 +27,11 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::AllCnn { width: 3 }, image(8, 3)),
         (Architecture::AllCnnFamily { width: 3, stages: 2, constant: false }, image(8, 3)),
         (Architecture::NormMlp { widths: vec![9, 5] }, image(2, 3)),
+        (Architecture::StridedCnn { widths: vec![4, 6], hidden: 7 }, image(7, 2)),
+        (Architecture::PreActResNet18 { width: 4 }, image(8, 3)),
+        (Architecture::KerasMlp { widths: vec![6] }, image(2, 3)),
+        (Architecture::WideResNet { depth: 10, widen: 2, base: 4 }, image(8, 3)),
+        (Architecture::Lstm { units: 5 }, image(4, 1)),
     ]
 }
 
@@ -57,6 +62,9 @@ fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
 /// 192), output bias 10. Its family with two stages: kernels 27*96 + 9 * (96*96 + 96*192 + 192*192 + 192*384 + 384*384) +
 /// 384*384 + 3,840, norms 2 * (96 + 96 + 192 + 192 + 384 + 384 + 384), bias 10. The digits network: 12,565,000 weights, norms
 /// 2 * 7,500, output bias 10.
+///
+/// WRN-28-2: stem 432; kernels of the groups 69,632, 278,528 and 1,114,112, shortcuts included; 25 norms with one gain each
+/// and 1,808 biases in all; output 1,290. Together the 1,465,827 that the authors' log prints.
 #[test]
 fn parameter_counts_are_those_of_the_papers() {
     let mlp = Architecture::Mlp { widths: vec![512], dropout: 0.5 };
@@ -80,6 +88,14 @@ fn parameter_counts_are_those_of_the_papers() {
             InputShape::Image { height: 32, width: 32, channels: 1 },
             12_565_000 + 15_000 + 10,
         ),
+        // 9*16+2*16 + 9*16*32+2*32 + 7*7*32*64+64 + 640+10
+        (Architecture::StridedCnn { widths: vec![16, 32], hidden: 64 }, GREY_28, 105_914),
+        (Architecture::PreActResNet18 { width: 64 }, COLOUR_32, 11_171_274),
+        (Architecture::PreActResNet18 { width: 16 }, COLOUR_32, 700_794),
+        (Architecture::PreActResNet18 { width: 8 }, COLOUR_32, 176_066),
+        (Architecture::KerasMlp { widths: vec![512, 512] }, GREY_28, 401_920 + 262_656 + 5_130),
+        (Architecture::WideResNet { depth: 28, widen: 2, base: 16 }, COLOUR_32, 1_465_827),
+        (Architecture::Lstm { units: 128 }, GREY_28, 4 * (128 + 128 * 128 + 128) + 1_290),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
@@ -128,6 +144,42 @@ fn logits_are_those_of_pytorch() {
             }
         }
     }
+}
+
+/// Logits of one image, against `reference_2018.py`, which has every loop written out.
+#[test]
+fn logits_are_those_of_plain_loops() {
+    let wide = [
+        0.0746355, 0.0073875, -0.0262781, -0.0575148, 0.0899365, 0.0590781, 0.1022051, 0.0238446, -0.0989157, 0.0480665,
+    ];
+    let lstm = [
+        0.2031012, -0.0584461, 0.0643678, 0.0494572, -0.0082278, -0.0935017, -0.1505336, -0.0075263, 0.1047444,
+        0.0077715,
+    ];
+    for (architecture, (side, channels), expected) in [
+        (Architecture::WideResNet { depth: 10, widen: 2, base: 4 }, (8, 3), wide),
+        (Architecture::Lstm { units: 5 }, (4, 1), lstm),
+    ] {
+        let model = build(&architecture, &InputShape::Image { height: side, width: side, channels }, 10);
+        fill(&model.parameters).unwrap();
+        let x = images(1, side, channels).unwrap();
+        let logits = model.forward(&mut Graph::inference(), &x).unwrap().tensor().to_vec2::<f32>().unwrap();
+        for (ours, theirs) in logits[0].iter().zip(expected) {
+            assert_abs_diff_eq!(f64::from(*ours), theirs, epsilon = 2e-5);
+        }
+    }
+}
+
+/// The authors' code penalises stem, 3 x 3 kernels and the output's weight, and nothing else.
+#[test]
+fn wide_resnets_decay_all_kernels_but_those_of_shortcuts() {
+    let model = build(&Architecture::WideResNet { depth: 28, widen: 2, base: 16 }, &COLOUR_32, 10);
+    let decayed: Vec<&String> = model.parameters.trainable.iter().filter(|(_, p)| p.decay).map(|(n, _)| n).collect();
+    assert_eq!(decayed.len(), 1 + 24 + 1);
+    assert!(decayed.iter().all(|name| name.ends_with("weight") && !name.contains("shortcut")));
+    let too_thin = Architecture::WideResNet { depth: 12, widen: 2, base: 16 };
+    let error = too_thin.build(&COLOUR_32, 10, Seed(1), &Device::Cpu).err().unwrap().to_string();
+    assert!(error.lines().next().unwrap().contains("10, 16, 22"), "{error}");
 }
 
 /// A forward pass, and the loss of the gradient checks: a fixed weighted sum of its outputs.
@@ -406,6 +458,12 @@ fn configs_read_as_written() {
         (Architecture::LeNet, r#"{"kind":"lenet"}"#),
         (Architecture::ResNet32, r#"{"kind":"resnet-32"}"#),
         (Architecture::ResNet110V2, r#"{"kind":"resnet-110-v2"}"#),
+        (Architecture::KerasMlp { widths: vec![8] }, r#"{"kind":"keras-mlp","widths":[8]}"#),
+        (
+            Architecture::WideResNet { depth: 28, widen: 2, base: 16 },
+            r#"{"kind":"wide-resnet","depth":28,"widen":2,"base":16}"#,
+        ),
+        (Architecture::Lstm { units: 128 }, r#"{"kind":"lstm","units":128}"#),
     ] {
         assert_eq!(serde_json::to_string(&architecture).unwrap(), text);
         assert_eq!(serde_json::from_str::<Architecture>(text).unwrap(), architecture);

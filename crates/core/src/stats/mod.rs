@@ -9,6 +9,7 @@ mod association;
 mod bootstrap;
 mod describe;
 mod least_squares;
+mod mixture;
 mod nonlinear;
 mod selection;
 mod tests_of_mean;
@@ -21,6 +22,7 @@ pub use describe::{
     RunsTest, Summary, column, lag1_autocorrelation, mean_curve, quantile, rmse, runs_test, summary, total_variation,
 };
 pub use least_squares::{LinearFit, contrast, least_squares, orthogonal_polynomials, polynomial_design};
+pub use mixture::GaussianMixture;
 pub use nonlinear::{Bounds, CurveFit, fit_curve};
 pub use selection::{
     ChiSquare, Comparison, Criteria, LackOfFit, LeaveOneOut, compare, goodness_of_fit, information_criteria,

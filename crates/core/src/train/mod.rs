@@ -35,12 +35,14 @@ mod checkpoint;
 pub mod co_teaching;
 mod evaluate;
 mod loss;
+mod mixup;
 mod optimiser;
 mod schedule;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use evaluate::{Evaluation, accuracy, accuracy_where, evaluate, logits};
 pub use loss::{Diverged, binary_cross_entropy, cross_entropy, finite, soft_cross_entropy};
+pub use mixup::{Mixup, mix};
 pub use optimiser::{Optimiser, OptimiserConfig};
 pub use schedule::Schedule;
 

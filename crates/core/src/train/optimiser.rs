@@ -59,6 +59,16 @@ pub enum OptimiserConfig {
         #[serde(default)]
         weight_decay: f64,
     },
+    /// Tieleman and Hinton 2012 as Keras has it: `a <- rho a + (1 - rho) g^2`, `w <- w - rate g / (sqrt(a) + epsilon)`.
+    RmsProp {
+        /// Share of the mean square that is kept.
+        rho: f64,
+        /// Added to the root.
+        epsilon: f64,
+        /// Coupled.
+        #[serde(default)]
+        weight_decay: f64,
+    },
 }
 
 fn beta1() -> f64 {
@@ -82,6 +92,11 @@ impl OptimiserConfig {
     /// Adam with its usual constants and coupled weight decay.
     pub fn adam(weight_decay: f64) -> Self {
         Self::Adam { beta1: beta1(), beta2: beta2(), epsilon: epsilon(), weight_decay }
+    }
+
+    /// RMSprop with the constants of Keras and coupled weight decay.
+    pub fn rms_prop(weight_decay: f64) -> Self {
+        Self::RmsProp { rho: 0.9, epsilon: 1e-7, weight_decay }
     }
 
     /// AdamW with Adam's usual constants and decoupled weight decay.
@@ -151,6 +166,13 @@ impl Optimiser {
                     let weight_decay = decayed(weight_decay);
                     let adam = Adam { rate, beta1, beta2, epsilon, weight_decay, decoupled: true };
                     adam.step(var, gradient, &mut moments.adam, moments.steps.into())?;
+                }
+                OptimiserConfig::RmsProp { rho, epsilon, weight_decay } => {
+                    let weight_decay = decayed(weight_decay);
+                    let adam = Adam { rate, beta1: 0., beta2: rho, epsilon, weight_decay, decoupled: false };
+                    // Adam without momentum; so late that its bias correction, which RMSprop lacks, is 1.
+                    const LATE: u64 = 1 << 40;
+                    adam.step(var, gradient, &mut moments.adam, LATE)?;
                 }
             }
         }

@@ -135,6 +135,8 @@ fn optimisers_are_those_of_pytorch() {
         (nesterov(0.9, 0.01), [0.2281368, -1.7899355, -0.1780222]),
         (OptimiserConfig::adam(0.01), [0.6626853, -1.6610329, 0.1687309]),
         (OptimiserConfig::adamw(0.01), [0.6597502, -1.6546902, 0.1675269]),
+        // From `reference_2018.py`: PyTorch's RMSprop has another epsilon.
+        (OptimiserConfig::rms_prop(0.01), [0.3314909, -1.2548408, 0.0180657]),
     ] {
         for (dtype, tolerance) in [(DType::F64, 1e-7), (DType::F32, 1e-6)] {
             let bowl = Bowl::new(&[1., -2., 0.5], &[1., 0.1, 3.], dtype);

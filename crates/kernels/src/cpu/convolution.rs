@@ -5,11 +5,15 @@
 //! contiguous runs of the bordered image. The gradient of the input is a convolution of the output's gradient, one for
 //! each remainder of the pixel's place by the stride.
 
+use std::ops::Range;
+
 use super::{
     memory::{Shared, scratch, written},
     multiply::{Block, Outer, Rows, Run, blocks, pack, pack_transposed, padded},
+    norm::Normal,
     simd::Simd,
     threads,
+    winograd::{self, Source, Taps},
 };
 
 /// Pixels of a group of images at least, so that small images fill the register tiles.
@@ -67,6 +71,12 @@ impl Sizes {
         }
     }
 
+    /// Whether Winograd's way can and should be gone, both for the result and for the gradient of the input.
+    fn winograd(&self, simd: Simd) -> bool {
+        let small = (self.kh, self.kw, self.stride) == (3, 3, 1) && self.padding <= 2;
+        small && winograd::pays(simd, self.input, self.output, self.out_h(), self.out_w())
+    }
+
     /// Offset of the first element under the window of each output pixel, for `images` images.
     fn windows(&self, images: usize) -> Vec<usize> {
         let plane = self.bordered();
@@ -99,6 +109,11 @@ impl Plane {
         self.left + self.w + self.right
     }
 
+    /// As Winograd's tiles see it, from a pixel counted from the corner of the border.
+    fn source(&self, y: usize, x: usize) -> Source {
+        Source { image: self.len(), row: self.at(1, 0), pixel: self.spread, first: self.at(y, x) }
+    }
+
     fn len(&self) -> usize {
         (self.top + self.h + self.bottom) * self.width() * self.spread
     }
@@ -113,18 +128,16 @@ impl Plane {
         self.len() == self.h * self.w * self.channels
     }
 
-    /// Copies images, and writes their borders. `row` copies one row of pixels that lie `channels` apart.
-    fn fill(&self, images: &[f32], out: &mut [f32], row: impl Fn(usize, &[f32], &mut [f32])) {
-        let (line, spread) = (self.w * self.channels, self.spread);
-        let all = images.chunks_exact(line * self.h).zip(out.chunks_exact_mut(self.len()));
-        for (image_index, (image, out)) in all.enumerate() {
+    /// Writes images and their borders. `row` writes one row of pixels, given its number.
+    fn fill(&self, out: &mut [f32], row: impl Fn(usize, &mut [f32])) {
+        for (image, out) in out.chunks_exact_mut(self.len()).enumerate() {
             let first = self.at(self.top, self.left);
             out[..first].fill(0.);
-            for (y, source) in image.chunks_exact(line).enumerate() {
+            for y in 0..self.h {
                 let start = first + self.at(y, 0);
-                let end = start + self.w * spread;
-                row((image_index * self.h + y) * line, source, &mut out[start..end]);
-                let next = (end + (self.right + self.left) * spread).min(out.len());
+                let end = start + self.w * self.spread;
+                row(image * self.h + y, &mut out[start..end]);
+                let next = (end + (self.right + self.left) * self.spread).min(out.len());
                 out[end..next].fill(0.);
             }
             let end = self.at(self.top + self.h, 0);
@@ -133,8 +146,54 @@ impl Plane {
     }
 }
 
-fn copy_row(_: usize, source: &[f32], out: &mut [f32]) {
-    out.copy_from_slice(source);
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// Images in memory.
+    Plain(&'a [f32]),
+    /// Images that are normalised on the way.
+    Normal(Normal<'a>),
+}
+
+impl<'a> Input<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Plain(x) => x.len(),
+            Self::Normal(normal) => normal.len(),
+        }
+    }
+
+    /// Whether the images can be read where they lie.
+    fn lies_ready(&self, plane: &Plane) -> bool {
+        matches!(self, Self::Plain(_)) && plane.is_bare()
+    }
+
+    /// Some images, their borders around them; in `space` unless they lie ready. Further floats may follow.
+    fn place<'s>(&self, simd: Simd, plane: &Plane, images: Range<usize>, space: &'s mut [f32]) -> &'s [f32]
+    where
+        'a: 's,
+    {
+        let line = plane.w * plane.channels;
+        let first = images.start * plane.h;
+        match *self {
+            Self::Plain(x) if plane.is_bare() => &x[first * line..images.end * plane.h * line],
+            Self::Plain(x) => {
+                let own = &mut space[..images.len() * plane.len()];
+                plane.fill(own, |row, out| out.copy_from_slice(&x[(first + row) * line..][..line]));
+                space
+            }
+            Self::Normal(normal) => {
+                let own = &mut space[..images.len() * plane.len()];
+                plane.fill(own, |row, out| {
+                    let pixels = (first + row) * plane.w..(first + row + 1) * plane.w;
+                    assert_eq!(out.len(), pixels.len() * plane.channels);
+                    // SAFETY: that is the place needed.
+                    unsafe { normal.apply_rows(simd, pixels, out.as_mut_ptr()) };
+                });
+                space
+            }
+        }
+    }
 }
 
 /// All blocks of a matrix of weights, packed one after the other.
@@ -148,12 +207,18 @@ fn pack_all(simd: Simd, columns: usize, rows: usize, pack: impl Fn(Block, &mut [
 }
 
 /// `activation(x * w + b)`.
-pub(crate) fn forward(simd: Simd, sizes: Sizes, x: &[f32], w: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
+pub(crate) fn forward(simd: Simd, sizes: Sizes, x: Input, w: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
     let Sizes { n, input, output, .. } = sizes;
     let (rows, pixels, group) = (sizes.rows(), sizes.pixels(), sizes.group());
     assert_eq!((x.len(), w.len()), (n * sizes.h * sizes.w * input, rows * output));
     let plane = sizes.bordered();
-    let (blocks, packed) = pack_all(simd, output, rows, |block, packed| pack(simd, block, w, output, packed));
+    let winograd = sizes.winograd(simd).then(|| {
+        Taps::new(simd, input, output, |tap, i, out| out.copy_from_slice(&w[(tap * input + i) * output..][..output]))
+    });
+    let (blocks, packed) = match winograd {
+        Some(_) => (vec![], vec![]),
+        None => pack_all(simd, output, rows, |block, packed| pack(simd, block, w, output, packed)),
+    };
     let mut padded_bias = vec![0.; padded(simd, output)];
     if let Some(bias) = bias {
         padded_bias[..output].copy_from_slice(bias);
@@ -161,19 +226,20 @@ pub(crate) fn forward(simd: Simd, sizes: Sizes, x: &[f32], w: &[f32], bias: Opti
     let runs: Vec<Run> = (0..sizes.kh).map(|y| Run { offset: plane.at(y, 0), len: sizes.kw * input }).collect();
     let from = sizes.windows(group);
     let to: Vec<usize> = (0..group * pixels).map(|i| i * output).collect();
-    let image = sizes.h * sizes.w * input;
     let fill = |out: Shared| {
         threads::for_each(n.div_ceil(group), |task| {
             let images = task * group..((task + 1) * group).min(n);
             let count = images.len() * pixels;
-            let source = &x[images.start * image..images.end * image];
-            scratch(if plane.is_bare() { 0 } else { images.len() * plane.len() }, |space| {
-                let source = if plane.is_bare() {
-                    source
-                } else {
-                    plane.fill(source, space, copy_row);
-                    space
-                };
+            scratch(if x.lies_ready(&plane) { 0 } else { images.len() * plane.len() }, |space| {
+                let source = x.place(simd, &plane, images.clone(), space);
+                if let Some(taps) = &winograd {
+                    let (size, bias) = ((sizes.out_h(), sizes.out_w()), bias.map(|_| &*padded_bias));
+                    // SAFETY: the results of the task's images, which no other task has.
+                    unsafe {
+                        let out = out.at(images.start * pixels * output);
+                        taps.convolve(simd, source, plane.source(0, 0), images.len(), size, bias, relu, out);
+                    }
+                }
                 for block in &blocks {
                     let rows = Rows {
                         input: source,
@@ -286,7 +352,7 @@ fn classes(sizes: &Sizes, plane: &Plane, images: usize) -> Vec<Class> {
 pub(crate) fn backward(
     simd: Simd,
     sizes: Sizes,
-    x: &[f32],
+    x: Input,
     w: &[f32],
     result: Option<&[f32]>,
     dy: &[f32],
@@ -313,8 +379,21 @@ pub(crate) fn backward(
             image * dy_plane.len() + dy_plane.at(y + top, x + left)
         })
         .collect();
-    let out_blocks = blocks(simd, output);
-    let classes = if wanted.input { classes(&sizes, &dy_plane, group) } else { vec![] };
+    // The outer products that sum to the weights' gradient have the outputs along the vectors, or where that leaves fewer
+    // lanes idle, a row of taps. Its last vector reads beyond the row: where the images lie ready there may be nothing.
+    let run = kw * input;
+    let wide = padded(simd, run);
+    let flipped = output * kh * wide < rows * spread && (wide == run || !x.lies_ready(&x_plane));
+    let sums_len = if flipped { output * kh * wide } else { rows * spread };
+    let columns = blocks(simd, if flipped { run } else { output });
+    // The gradient of the input is a convolution by the taps turned round, if its size is even too.
+    let back = (wanted.input && sizes.winograd(simd) && winograd::pays(simd, output, input, h, width)).then(|| {
+        Taps::new(simd, output, input, |tap, o, out| {
+            let tap = &w[(8 - tap) * input * output..][..input * output];
+            out.iter_mut().zip(tap.iter().skip(o).step_by(output)).for_each(|(out, w)| *out = *w);
+        })
+    });
+    let classes = if wanted.input && back.is_none() { classes(&sizes, &dy_plane, group) } else { vec![] };
     let transposed: Vec<(Vec<Block>, Vec<f32>)> = classes
         .iter()
         .map(|class| {
@@ -332,8 +411,8 @@ pub(crate) fn backward(
     let parts = if rows * spread > 1 << 15 { 4 } else { 8 };
     let parts = parts.min(groups);
     let sums = |part: usize, sums: &mut [f32], dx: Option<Shared>| {
-        let (weight_sums, bias_sums) = sums.split_at_mut(rows * spread);
-        let x_len = if x_plane.is_bare() { 0 } else { group * x_plane.len() };
+        let (weight_sums, bias_sums) = sums.split_at_mut(sums_len);
+        let x_len = if x.lies_ready(&x_plane) { 0 } else { group * x_plane.len() + simd.lanes() };
         let dy_len = if copies_dy { group * dy_plane.len() } else { 0 };
         scratch(x_len + dy_len, |space| {
             let (x_space, dy_space) = space.split_at_mut(x_len);
@@ -341,13 +420,7 @@ pub(crate) fn backward(
             for task in range.clone() {
                 let images = task * group..((task + 1) * group).min(n);
                 let count = images.len() * pixels;
-                let x = &x[images.start * image..images.end * image];
-                let x = if x_plane.is_bare() {
-                    x
-                } else {
-                    x_plane.fill(x, &mut x_space[..images.len() * x_plane.len()], copy_row);
-                    &*x_space
-                };
+                let x = x.place(simd, &x_plane, images.clone(), x_space);
                 let dy = &dy[images.start * out_image..images.end * out_image];
                 let dy = if copies_dy {
                     let out = &mut dy_space[..images.len() * dy_plane.len()];
@@ -355,11 +428,15 @@ pub(crate) fn backward(
                     simd.run(
                         #[inline(always)]
                         || {
-                            dy_plane.fill(dy, out, |at, dy, out| match y {
-                                None => spread_row(dy, out, output, spread, |_, dy| dy),
-                                Some(y) => spread_row(dy, out, output, spread, |i, dy| {
-                                    super::elementwise::relu_gradient(y[at + i], dy)
-                                }),
+                            dy_plane.fill(out, |row, out| {
+                                let at = row * ow * output;
+                                let dy = &dy[at..at + ow * output];
+                                match y {
+                                    None => spread_row(dy, out, output, spread, |_, dy| dy),
+                                    Some(y) => spread_row(dy, out, output, spread, |i, dy| {
+                                        super::elementwise::relu_gradient(y[at + i], dy)
+                                    }),
+                                }
                             })
                         },
                     );
@@ -381,7 +458,15 @@ pub(crate) fn backward(
                     );
                     bias_sums.iter_mut().zip(&sums).for_each(|(total, sum)| *total += sum);
                 }
-                if let Some(dx) = dx {
+                if let (Some(dx), Some(taps)) = (dx, &back) {
+                    // The first window of the gradient lies two minus the padding before the first pixel.
+                    let source = dy_plane.source(top + sizes.padding - 2, left + sizes.padding - 2);
+                    // SAFETY: the task's images, which no other task has.
+                    unsafe {
+                        let out = dx.at(images.start * image);
+                        taps.convolve(simd, dy, source, images.len(), (h, width), None, false, out);
+                    }
+                } else if let Some(dx) = dx {
                     for (class, (blocks, packed)) in classes.iter().zip(&transposed) {
                         let tap_rows = class.taps.len() * output;
                         let count = class.from.len() / group * images.len();
@@ -405,27 +490,31 @@ pub(crate) fn backward(
                 }
                 for first in (0..count).step_by(SPAN) {
                     let span = first..(first + SPAN).min(count);
-                    for block in &out_blocks {
+                    let (x_at, dy_at) = (&x_at[span.clone()], &dy_at[span]);
+                    let accumulate = task > range.start || first > 0;
+                    for block in &columns {
                         for ky in 0..kh {
-                            let outer = Outer {
-                                x: &x[x_plane.at(ky, 0)..],
-                                x_at: &x_at[span.clone()],
-                                rows: kw * input,
-                                dy: &dy[block.first..],
-                                dy_at: &dy_at[span.clone()],
-                                vectors: block.vectors,
-                                out: &mut weight_sums[ky * kw * input * spread + block.first..],
-                                stride: spread,
-                                accumulate: task > range.start || first > 0,
+                            let x = &x[x_plane.at(ky, 0)..];
+                            let vectors = block.vectors;
+                            let outer = if flipped {
+                                let out = weight_sums[ky * wide + block.first..].as_mut_ptr();
+                                let (x, rows, stride) = (&x[block.first..], output, kh * wide);
+                                Outer { x: dy, x_at: dy_at, rows, dy: x, dy_at: x_at, vectors, out, stride, accumulate }
+                            } else {
+                                let out = weight_sums[ky * run * spread + block.first..].as_mut_ptr();
+                                let (dy, rows, stride) = (&dy[block.first..], run, spread);
+                                Outer { x, x_at, rows, dy, dy_at, vectors, out, stride, accumulate }
                             };
-                            outer.run(simd);
+                            // SAFETY: the sums are this part's own: `output` rows of `kh` times `wide` or `kh` times
+                            // `run` rows of `spread`, whole vectors both, of which the blocks are columns.
+                            unsafe { outer.run(simd) };
                         }
                     }
                 }
             }
         });
     };
-    let len = (rows + 1) * spread;
+    let len = sums_len + spread;
     let mut total = vec![];
     let mut fill = |dx: Option<Shared>| total = threads::sum(parts, len, |part, space| sums(part, space, dx));
     let dx = if wanted.input {
@@ -435,12 +524,15 @@ pub(crate) fn backward(
         fill(None);
         None
     };
-    let bias = wanted.bias.then(|| total[rows * spread..][..output].to_vec());
-    let weights = if spread == output {
+    let bias = wanted.bias.then(|| total[sums_len..][..output].to_vec());
+    let weights = if flipped {
+        let row = |row: usize| total[row / run * wide + row % run..sums_len].iter().step_by(kh * wide);
+        (0..rows).flat_map(row).copied().collect()
+    } else if spread == output {
         total.truncate(rows * output);
         total
     } else {
-        total[..rows * spread].chunks_exact(spread).flat_map(|row| &row[..output]).copied().collect()
+        total[..sums_len].chunks_exact(spread).flat_map(|row| &row[..output]).copied().collect()
     };
     Gradients { input: dx, weights, bias }
 }

@@ -4,6 +4,7 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use super::{
     memory::{Shared, written},
+    norm::Side,
     simd::Simd,
     threads,
 };
@@ -59,6 +60,16 @@ pub(crate) fn update<const N: usize>(
             #[inline(always)]
             || f(range, parts),
         );
+    });
+}
+
+/// Each element of `a` becomes `f` of it and its partner in `b`.
+pub(crate) fn update_with(simd: Simd, a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Send + Copy) {
+    assert_eq!(a.len(), b.len());
+    update(simd, [a], |range, [a]| {
+        for (a, b) in a.iter_mut().zip(&b[range]) {
+            *a = f(*a, *b);
+        }
     });
 }
 
@@ -153,25 +164,25 @@ pub(crate) fn spread_over_pixels(simd: Simd, dy: &[f32], pixels: usize, c: usize
     unsafe { written(n * pixels * c, |out| fill(Shared::new(out))) }
 }
 
-/// Rows of `a` each followed by the row of `b`.
-pub(crate) fn join(a: &[f32], b: &[f32], a_columns: usize, b_columns: usize) -> Vec<f32> {
-    let rows = a.len() / a_columns;
-    assert_eq!(b.len(), rows * b_columns);
-    let columns = a_columns + b_columns;
+/// Rows of all sides beside each other.
+pub(crate) fn join(sides: &[Side]) -> Vec<f32> {
+    let columns = sides.iter().map(|side| side.channels).sum::<usize>();
+    let rows = sides.first().map_or(0, |side| side.x.len() / side.channels);
     let parts = (rows * columns).div_ceil(CHUNK);
     let fill = |out: Shared| {
         threads::for_each(parts, |i| {
-            for row in threads::part(i, parts, rows) {
-                // SAFETY: the row lies inside each of the three, and is this task's alone.
-                unsafe {
-                    let out = out.at(row * columns);
-                    out.copy_from_nonoverlapping(a[row * a_columns..].as_ptr(), a_columns);
-                    out.add(a_columns).copy_from_nonoverlapping(b[row * b_columns..].as_ptr(), b_columns);
+            for side in sides {
+                for row in threads::part(i, parts, rows) {
+                    let source = &side.x[row * side.channels..(row + 1) * side.channels];
+                    // SAFETY: the row lies inside the result, and is this task's alone.
+                    unsafe {
+                        out.at(row * columns + side.first).copy_from_nonoverlapping(source.as_ptr(), side.channels);
+                    }
                 }
             }
         });
     };
-    // SAFETY: all rows are written.
+    // SAFETY: all columns of all rows are written.
     unsafe { written(rows * columns, |out| fill(Shared::new(out))) }
 }
 

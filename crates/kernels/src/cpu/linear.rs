@@ -99,9 +99,13 @@ pub(crate) fn weight_gradient(simd: Simd, sizes: Sizes, x: &[f32], dy: &[f32]) -
             let (block, rows) = (blocks[task / parts], threads::part(task % parts, parts, input));
             let width = block.width(simd);
             let dy_at: Vec<usize> = (0..n.min(BATCH)).map(|i| i * width).collect();
-            scratch(BATCH * width + rows.len() * width, |space| {
+            // What is summed in one go and has no idle lanes is written where it belongs.
+            let direct = n <= BATCH && n > 0 && block.columns == width;
+            scratch(BATCH * width + if direct { 0 } else { rows.len() * width }, |space| {
                 let (packed, sums) = space.split_at_mut(BATCH * width);
-                sums.fill(0.);
+                // SAFETY: inside the result. No other task writes these columns of these rows.
+                let own = unsafe { out.at(rows.start * output + block.first) };
+                let (sums_at, stride) = if direct { (own, output) } else { (sums.as_mut_ptr(), width) };
                 for first in (0..n).step_by(BATCH) {
                     let count = BATCH.min(n - first);
                     pack(simd, block, &dy[first * output..(first + count) * output], output, packed);
@@ -112,17 +116,20 @@ pub(crate) fn weight_gradient(simd: Simd, sizes: Sizes, x: &[f32], dy: &[f32]) -
                         dy: packed,
                         dy_at: &dy_at[..count],
                         vectors: block.vectors,
-                        out: sums,
-                        stride: width,
+                        out: sums_at,
+                        stride,
                         accumulate: first > 0,
                     };
-                    outer.run(simd);
+                    // SAFETY: either the rows' columns, which are whole vectors, or as much scratch space.
+                    unsafe { outer.run(simd) };
                 }
-                for (row, sums) in rows.zip(sums.chunks_exact(width)) {
-                    // SAFETY: inside the row; no other task has this row and these columns.
-                    unsafe {
-                        let out = out.at(row * output + block.first);
-                        out.copy_from_nonoverlapping(sums.as_ptr(), block.columns);
+                if n == 0 {
+                    sums.fill(0.);
+                }
+                if !direct {
+                    for (row, sums) in sums.chunks_exact(width).take(rows.len()).enumerate() {
+                        // SAFETY: inside the row; no other task has this row and these columns.
+                        unsafe { own.add(row * output).copy_from_nonoverlapping(sums.as_ptr(), block.columns) };
                     }
                 }
             });

@@ -66,6 +66,11 @@ impl Shared {
         Self(slice.as_mut_ptr())
     }
 
+    /// A slice that is only read through this.
+    pub(crate) fn reading(slice: &[f32]) -> Self {
+        Self(slice.as_ptr().cast_mut())
+    }
+
     /// # Safety
     /// `offset` must lie inside the slice, and no two parts may use one place.
     pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {

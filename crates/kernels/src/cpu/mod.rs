@@ -1,5 +1,7 @@
 //! Kernels over f32 slices for the CPU.
 
+#[cfg(feature = "allocator")]
+pub(crate) mod allocator;
 pub(crate) mod convolution;
 pub(crate) mod elementwise;
 pub(crate) mod linear;
@@ -7,7 +9,9 @@ pub(crate) mod lstm;
 pub(crate) mod memory;
 pub(crate) mod multiply;
 pub(crate) mod norm;
+pub(crate) mod peak;
 pub(crate) mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod threads;
+pub(crate) mod winograd;

@@ -4,9 +4,9 @@
 //! outer products of input and gradient over pixels, which is the weight gradient. Both keep a tile of sums in
 //! registers. Neither knows about images: tables of offsets say where each pixel's numbers lie.
 
-use pulp::{MemMask, Simd as Vectors, WithSimd};
+use pulp::{Simd as Vectors, WithSimd};
 
-use super::simd::{Simd, multiply_add, relu};
+use super::simd::{Simd, first_lanes, multiply_add, relu};
 
 /// Neighbouring columns of a matrix: `vectors` whole vectors wide once packed.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +53,21 @@ pub(crate) fn blocks(simd: Simd, columns: usize) -> Vec<Block> {
 
 /// Packs a block of a row-major matrix whose rows lie `stride` apart.
 pub(crate) fn pack(simd: Simd, block: Block, matrix: &[f32], stride: usize, packed: &mut [f32]) {
+    /// Divides the lanes of every instruction set.
+    const PIECE: usize = 4;
     let width = block.width(simd);
-    for (row, packed) in matrix.chunks(stride).zip(packed.chunks_exact_mut(width)) {
-        packed[..block.columns].copy_from_slice(&row[block.first..block.first + block.columns]);
-        packed[block.columns..].fill(0.);
+    let rows = matrix.chunks(stride).zip(packed.chunks_exact_mut(width));
+    if block.columns < width {
+        for (row, packed) in rows {
+            packed[..block.columns].copy_from_slice(&row[block.first..block.first + block.columns]);
+            packed[block.columns..].fill(0.);
+        }
+        return;
+    }
+    for (row, packed) in rows {
+        // In pieces of a length that the compiler knows: a call for each row would take as long as its copy.
+        let row = row[block.first..block.first + width].as_chunks::<PIECE>().0;
+        packed.as_chunks_mut::<PIECE>().0.iter_mut().zip(row).for_each(|(packed, row)| *packed = *row);
     }
 }
 
@@ -223,7 +234,7 @@ impl Rows<'_> {
                 }
             }
             let ragged = self.block.columns - (V - 1) * lanes;
-            let mask: MemMask<S::m32s> = simd.mask_between_m32s(0, ragged as u32);
+            let mask = first_lanes(simd, ragged);
             for p in 0..P {
                 let out = self.out.add(self.to[(pixel + p).min(last)] + self.block.first);
                 for v in 0..V {
@@ -252,7 +263,7 @@ pub(crate) struct Outer<'a> {
     /// Width of the result, in vectors.
     pub(crate) vectors: usize,
     /// Where the result starts.
-    pub(crate) out: &'a mut [f32],
+    pub(crate) out: *mut f32,
     /// Distance of its rows.
     pub(crate) stride: usize,
     /// Adds to what `out` holds instead of overwriting it.
@@ -260,10 +271,11 @@ pub(crate) struct Outer<'a> {
 }
 
 impl Outer<'_> {
-    pub(crate) fn run(self, simd: Simd) {
+    /// # Safety
+    /// `out` must be good for `rows` rows of `vectors` whole vectors that are this call's alone to write.
+    pub(crate) unsafe fn run(self, simd: Simd) {
         let width = self.vectors * simd.lanes();
         assert_eq!(self.x_at.len(), self.dy_at.len());
-        assert!(self.rows > 0 && (self.rows - 1) * self.stride + width <= self.out.len());
         if let (Some(x), Some(dy)) = (self.x_at.iter().max(), self.dy_at.iter().max()) {
             assert!(x + self.rows <= self.x.len() && dy + width <= self.dy.len());
         }
@@ -309,7 +321,7 @@ impl Outer<'_> {
         let mut sums = [[simd.splat_f32s(0.); V]; P];
         // SAFETY: `run` has checked the furthest pixel and the last row against the slices.
         unsafe {
-            let out = self.out.as_mut_ptr().add(row * self.stride);
+            let out = self.out.add(row * self.stride);
             if self.accumulate {
                 for p in 0..P {
                     for v in 0..V {

@@ -3,7 +3,7 @@
 //! Sums over a batch are taken of differences from a shift near the mean, so that a mean far from zero does not cancel
 //! them away; in f32 over a few thousand elements, and over those in f64.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range, sync::Arc};
 
 use pulp::{MemMask, Simd as Vectors, WithSimd};
 
@@ -81,7 +81,7 @@ trait RowLoop {
 #[inline(always)]
 unsafe fn stripes<S: Vectors>(simd: S, c: usize, body: &mut impl RowLoop) {
     let lanes = S::F32_LANES;
-    let mut columns = Columns { simd, at: 0, mask: simd.mask_between_m32s(0, (c % lanes) as u32) };
+    let mut columns = Columns { simd, at: 0, mask: simd::first_lanes(simd, c % lanes) };
     // SAFETY: the columns from `at` on are below `c`.
     unsafe {
         while columns.at + 4 * lanes <= c {
@@ -187,21 +187,80 @@ pub(crate) fn moments(simd: Simd, x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
         .unzip()
 }
 
-/// What a norm does to each channel: `(x - mean) scale + beta`, `scale = gamma inverse`.
+/// What a norm does to each channel: `(x - mean) scale + beta`, `scale = gamma inverse`, and perhaps a ReLU.
 #[derive(Clone, Debug)]
 pub(crate) struct Affine {
-    pub(crate) mean: Vec<f32>,
+    mean: Vec<f32>,
     /// One over the standard deviation.
-    pub(crate) inverse: Vec<f32>,
-    pub(crate) scale: Vec<f32>,
-    pub(crate) beta: Vec<f32>,
+    inverse: Vec<f32>,
+    scale: Vec<f32>,
+    beta: Vec<f32>,
+    relu: bool,
 }
 
 impl Affine {
-    pub(crate) fn new(mean: Vec<f32>, variance: &[f32], gamma: &[f32], beta: &[f32], epsilon: f64) -> Self {
+    pub(crate) fn new(mean: Vec<f32>, variance: &[f32], gamma: &[f32], beta: &[f32], epsilon: f64, relu: bool) -> Self {
+        let c = mean.len();
+        assert!(variance.len() == c && gamma.len() == c && beta.len() == c);
         let inverse: Vec<f32> = variance.iter().map(|v| (1. / (f64::from(*v) + epsilon).sqrt()) as f32).collect();
         let scale = gamma.iter().zip(&inverse).map(|(g, i)| g * i).collect();
-        Self { mean, inverse, scale, beta: beta.to_vec() }
+        Self { mean, inverse, scale, beta: beta.to_vec(), relu }
+    }
+
+    fn channels(&self) -> usize {
+        self.mean.len()
+    }
+}
+
+/// Some neighbouring channels of a norm's input, that lie in memory on their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side<'a> {
+    /// Rows of `channels` numbers.
+    pub(crate) x: &'a [f32],
+    pub(crate) channels: usize,
+    /// Their first channel within the whole.
+    pub(crate) first: usize,
+}
+
+impl Side<'_> {
+    fn rows(&self, rows: &Range<usize>) -> &[f32] {
+        &self.x[rows.start * self.channels..rows.end * self.channels]
+    }
+}
+
+/// A norm's input with what the norm does to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Normal<'a> {
+    sides: &'a [Side<'a>],
+    affine: &'a Affine,
+    rows: usize,
+}
+
+impl<'a> Normal<'a> {
+    /// # Panics
+    /// If the sides do not make up the channels in their order, as rows of one number: what follows relies on it.
+    pub(crate) fn new(sides: &'a [Side<'a>], affine: &'a Affine) -> Self {
+        let mut channels = 0;
+        let rows = sides.first().map_or(0, |side| side.x.len() / side.channels);
+        for side in sides {
+            assert!(side.first == channels && side.x.len() == rows * side.channels);
+            channels += side.channels;
+        }
+        assert_eq!(channels, affine.channels());
+        Self { sides, affine, rows }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows * self.affine.channels()
+    }
+
+    /// Number of parts that the rows are handled in.
+    fn parts(&self) -> usize {
+        parts(self.rows, self.affine.channels())
+    }
+
+    fn part(&self, part: usize) -> Range<usize> {
+        threads::part(part, self.parts(), self.rows)
     }
 }
 
@@ -213,10 +272,11 @@ fn normalise<S: Vectors>(simd: S, x: S::f32s, mean: S::f32s, scale: S::f32s, bet
 }
 
 struct Apply<'a> {
-    x: &'a [f32],
+    side: Side<'a>,
+    rows: Range<usize>,
     affine: &'a Affine,
-    relu: bool,
-    out: &'a mut [MaybeUninit<f32>],
+    /// Where the first of the rows goes; rows of all channels.
+    out: *mut f32,
 }
 
 impl WithSimd for Apply<'_> {
@@ -224,52 +284,61 @@ impl WithSimd for Apply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Vectors>(mut self, simd: S) {
-        let c = self.affine.mean.len();
-        assert!(self.x.len().is_multiple_of(c) && self.x.len() == self.out.len());
-        // SAFETY: checked above; the four vectors of `Affine` have one length.
-        unsafe { stripes(simd, c, &mut self) }
+        // SAFETY: `Normal` has checked the side, the caller of `apply_rows` promises the output.
+        unsafe { stripes(simd, self.side.channels, &mut self) }
     }
 }
 
 impl RowLoop for Apply<'_> {
     #[inline(always)]
     unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
-        let (simd, c) = (at.simd, self.affine.mean.len());
-        // SAFETY: every slice holds whole rows.
+        let (simd, c, affine) = (at.simd, self.affine.channels(), self.affine);
+        let Side { channels, first, .. } = self.side;
+        let x = self.side.rows(&self.rows).as_ptr();
+        // SAFETY: every slice holds whole rows, the affine map all channels.
         unsafe {
-            let mean = at.load::<V, RAGGED>(self.affine.mean.as_ptr());
-            let scale = at.load::<V, RAGGED>(self.affine.scale.as_ptr());
-            let beta = at.load::<V, RAGGED>(self.affine.beta.as_ptr());
-            for (x, out) in self.x.chunks_exact(c).zip(self.out.chunks_exact_mut(c)) {
-                let mut y = at.load::<V, RAGGED>(x.as_ptr());
+            let mean = at.load::<V, RAGGED>(affine.mean.as_ptr().add(first));
+            let scale = at.load::<V, RAGGED>(affine.scale.as_ptr().add(first));
+            let beta = at.load::<V, RAGGED>(affine.beta.as_ptr().add(first));
+            for row in 0..self.rows.len() {
+                let mut y = at.load::<V, RAGGED>(x.add(row * channels));
                 for v in 0..V {
                     y[v] = normalise(simd, y[v], mean[v], scale[v], beta[v]);
-                    if self.relu {
+                    if affine.relu {
                         y[v] = simd::relu(simd, y[v]);
                     }
                 }
-                at.store::<V, RAGGED>(out.as_mut_ptr().cast(), y);
+                at.store::<V, RAGGED>(self.out.add(row * c + first), y);
             }
         }
     }
 }
 
-/// `activation((x - mean) scale + beta)`.
-pub(crate) fn apply(simd: Simd, x: &[f32], affine: &Affine, relu: bool) -> Vec<f32> {
-    let c = affine.mean.len();
-    let rows = x.len() / c;
-    let parts = parts(rows, c);
-    let fill = |out: Shared| {
-        threads::for_each(parts, |part| {
-            let rows = threads::part(part, parts, rows);
-            let range = rows.start * c..rows.end * c;
-            // SAFETY: the rows of the part, which no other part has.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.at(range.start).cast(), range.len()) };
-            simd.run(Apply { x: &x[range], affine, relu, out });
-        });
-    };
-    // SAFETY: the parts cover all rows, the stripes all columns.
-    unsafe { written(x.len(), |out| fill(Shared::new(out))) }
+impl Normal<'_> {
+    /// Some rows of [`Self::apply`].
+    ///
+    /// # Safety
+    /// `out` must have place for as many rows of all channels.
+    pub(crate) unsafe fn apply_rows(&self, simd: Simd, range: Range<usize>, out: *mut f32) {
+        assert!(range.end <= self.rows);
+        for side in self.sides {
+            simd.run(Apply { side: *side, rows: range.clone(), affine: self.affine, out });
+        }
+    }
+
+    /// `activation((x - mean) scale + beta)`, the sides beside each other.
+    pub(crate) fn apply(&self, simd: Simd) -> Vec<f32> {
+        let c = self.affine.channels();
+        let fill = |out: Shared| {
+            threads::for_each(self.parts(), |part| {
+                let rows = self.part(part);
+                // SAFETY: the rows of the part, which no other part has.
+                unsafe { self.apply_rows(simd, rows.clone(), out.at(rows.start * c)) };
+            });
+        };
+        // SAFETY: the parts cover all rows, the sides all columns.
+        unsafe { written(self.len(), |out| fill(Shared::new(out))) }
+    }
 }
 
 /// The gradient that passes the ReLU, if there was one and it was open.
@@ -285,10 +354,12 @@ fn open<S: Vectors>(simd: S, relu: bool, y: S::f32s, dy: S::f32s) -> S::f32s {
 
 /// Sums over rows of `g` and of `g (x - mean)`, `g` the gradient that passes the ReLU.
 struct GradientSums<'a> {
-    x: &'a [f32],
-    dy: &'a [f32],
+    side: Side<'a>,
+    rows: Range<usize>,
     affine: &'a Affine,
-    relu: bool,
+    /// Rows of all channels.
+    dy: &'a [f32],
+    /// Of all channels, both.
     sums: &'a mut [f32],
     products: &'a mut [f32],
 }
@@ -298,49 +369,90 @@ impl WithSimd for GradientSums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Vectors>(mut self, simd: S) {
-        let c = self.affine.mean.len();
-        assert!(self.x.len().is_multiple_of(c) && self.x.len() == self.dy.len());
-        assert!(self.sums.len() == c && self.products.len() == c);
-        // SAFETY: checked above; the four vectors of `Affine` have one length.
-        unsafe { stripes(simd, c, &mut self) }
+        // SAFETY: `parameter_gradients` and `Normal` have checked the side and the gradient.
+        unsafe { stripes(simd, self.side.channels, &mut self) }
     }
 }
 
 impl RowLoop for GradientSums<'_> {
     #[inline(always)]
     unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
-        let (simd, c) = (at.simd, self.affine.mean.len());
-        // SAFETY: every slice holds whole rows.
+        let (simd, c, affine) = (at.simd, self.affine.channels(), self.affine);
+        let Side { channels, first, .. } = self.side;
+        let x = self.side.rows(&self.rows).as_ptr();
+        let dy = self.dy[self.rows.start * c..].as_ptr();
+        // SAFETY: every slice holds whole rows, the affine map and the sums all channels.
         unsafe {
-            let mean = at.load::<V, RAGGED>(self.affine.mean.as_ptr());
-            let scale = at.load::<V, RAGGED>(self.affine.scale.as_ptr());
-            let beta = at.load::<V, RAGGED>(self.affine.beta.as_ptr());
+            let mean = at.load::<V, RAGGED>(affine.mean.as_ptr().add(first));
+            let scale = at.load::<V, RAGGED>(affine.scale.as_ptr().add(first));
+            let beta = at.load::<V, RAGGED>(affine.beta.as_ptr().add(first));
             let mut sums = [simd.splat_f32s(0.); V];
             let mut products = sums;
-            for (x, dy) in self.x.chunks_exact(c).zip(self.dy.chunks_exact(c)) {
-                let x = at.load::<V, RAGGED>(x.as_ptr());
-                let dy = at.load::<V, RAGGED>(dy.as_ptr());
+            for row in 0..self.rows.len() {
+                let x = at.load::<V, RAGGED>(x.add(row * channels));
+                let dy = at.load::<V, RAGGED>(dy.add(row * c + first));
                 for v in 0..V {
-                    let g = open(simd, self.relu, normalise(simd, x[v], mean[v], scale[v], beta[v]), dy[v]);
+                    let g = open(simd, affine.relu, normalise(simd, x[v], mean[v], scale[v], beta[v]), dy[v]);
                     sums[v] = simd.add_f32s(sums[v], g);
                     products[v] = multiply_add(simd, g, simd.sub_f32s(x[v], mean[v]), products[v]);
                 }
             }
-            at.store::<V, RAGGED>(self.sums.as_mut_ptr(), sums);
-            at.store::<V, RAGGED>(self.products.as_mut_ptr(), products);
+            at.store::<V, RAGGED>(self.sums.as_mut_ptr().add(first), sums);
+            at.store::<V, RAGGED>(self.products.as_mut_ptr().add(first), products);
         }
     }
 }
 
-/// `scale g + slope (x - mean) + offset`.
+/// Gradients of a norm's `gamma` and `beta`, from which that of its input follows.
+pub(crate) struct ParameterGradients {
+    gamma: Vec<f64>,
+    beta: Vec<f64>,
+}
+
+impl ParameterGradients {
+    pub(crate) fn gamma(&self) -> Vec<f32> {
+        self.gamma.iter().map(|v| *v as f32).collect()
+    }
+
+    pub(crate) fn beta(&self) -> Vec<f32> {
+        self.beta.iter().map(|v| *v as f32).collect()
+    }
+}
+
+impl Normal<'_> {
+    /// Gradients of the parameters of [`Self::apply`].
+    pub(crate) fn parameter_gradients(&self, simd: Simd, dy: &[f32]) -> ParameterGradients {
+        let (c, affine) = (self.affine.channels(), self.affine);
+        assert_eq!(dy.len(), self.len());
+        let sums = threads::map(self.parts(), |part| {
+            let mut sums = vec![0f32; 2 * c];
+            let (first, second) = sums.split_at_mut(c);
+            for side in self.sides {
+                let rows = self.part(part);
+                simd.run(GradientSums { side: *side, rows, affine, dy, sums: first, products: second });
+            }
+            sums
+        });
+        let sum = |j: usize| sums.iter().map(|s| f64::from(s[j])).sum::<f64>();
+        ParameterGradients {
+            beta: (0..c).map(sum).collect(),
+            gamma: (0..c).map(|j| sum(c + j) * f64::from(affine.inverse[j])).collect(),
+        }
+    }
+}
+
+/// `scale g + slope (x - mean) + offset`, perhaps added to what is there.
 struct InputGradient<'a> {
-    x: &'a [f32],
-    dy: &'a [f32],
+    side: Side<'a>,
+    rows: Range<usize>,
     affine: &'a Affine,
-    relu: bool,
     slope: &'a [f32],
     offset: &'a [f32],
-    out: &'a mut [MaybeUninit<f32>],
+    /// The first row of all; rows of all channels.
+    dy: *const f32,
+    /// The first row of all; rows of the side's channels. May be `dy` if those are all.
+    out: *mut f32,
+    accumulate: bool,
 }
 
 impl WithSimd for InputGradient<'_> {
@@ -348,94 +460,124 @@ impl WithSimd for InputGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Vectors>(mut self, simd: S) {
-        let c = self.affine.mean.len();
-        assert!(self.x.len().is_multiple_of(c) && self.x.len() == self.dy.len() && self.x.len() == self.out.len());
-        assert!(self.slope.len() == c && self.offset.len() == c);
-        // SAFETY: checked above; the four vectors of `Affine` have one length.
-        unsafe { stripes(simd, c, &mut self) }
+        // SAFETY: `input_gradients` and `Normal` have checked the side, the gradient and the output.
+        unsafe { stripes(simd, self.side.channels, &mut self) }
     }
 }
 
 impl RowLoop for InputGradient<'_> {
     #[inline(always)]
     unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
-        let (simd, c) = (at.simd, self.affine.mean.len());
-        // SAFETY: every slice holds whole rows.
+        let (simd, c, affine) = (at.simd, self.affine.channels(), self.affine);
+        let Side { channels, first, .. } = self.side;
+        let x = self.side.rows(&self.rows).as_ptr();
+        // SAFETY: every slice holds whole rows, the affine map, slope and offset all channels. Each vector of the gradient
+        // is read before one is written in its place.
         unsafe {
-            let mean = at.load::<V, RAGGED>(self.affine.mean.as_ptr());
-            let scale = at.load::<V, RAGGED>(self.affine.scale.as_ptr());
-            let beta = at.load::<V, RAGGED>(self.affine.beta.as_ptr());
-            let slope = at.load::<V, RAGGED>(self.slope.as_ptr());
-            let offset = at.load::<V, RAGGED>(self.offset.as_ptr());
-            let rows = self.x.chunks_exact(c).zip(self.dy.chunks_exact(c)).zip(self.out.chunks_exact_mut(c));
-            for ((x, dy), out) in rows {
-                let x = at.load::<V, RAGGED>(x.as_ptr());
-                let mut dx = at.load::<V, RAGGED>(dy.as_ptr());
+            let mean = at.load::<V, RAGGED>(affine.mean.as_ptr().add(first));
+            let scale = at.load::<V, RAGGED>(affine.scale.as_ptr().add(first));
+            let beta = at.load::<V, RAGGED>(affine.beta.as_ptr().add(first));
+            let slope = at.load::<V, RAGGED>(self.slope.as_ptr().add(first));
+            let offset = at.load::<V, RAGGED>(self.offset.as_ptr().add(first));
+            for row in 0..self.rows.len() {
+                let x = at.load::<V, RAGGED>(x.add(row * channels));
+                let mut dx = at.load::<V, RAGGED>(self.dy.add((self.rows.start + row) * c + first));
+                let out = self.out.add((self.rows.start + row) * channels);
                 for v in 0..V {
-                    let g = open(simd, self.relu, normalise(simd, x[v], mean[v], scale[v], beta[v]), dx[v]);
+                    let g = open(simd, affine.relu, normalise(simd, x[v], mean[v], scale[v], beta[v]), dx[v]);
                     let d = simd.sub_f32s(x[v], mean[v]);
                     dx[v] = multiply_add(simd, scale[v], g, multiply_add(simd, slope[v], d, offset[v]));
                 }
-                at.store::<V, RAGGED>(out.as_mut_ptr().cast(), dx);
+                if self.accumulate {
+                    let before = at.load::<V, RAGGED>(out);
+                    for v in 0..V {
+                        dx[v] = simd.add_f32s(before[v], dx[v]);
+                    }
+                }
+                at.store::<V, RAGGED>(out, dx);
             }
         }
     }
 }
 
-/// Gradients of a batch norm.
-pub(crate) struct BatchGradients {
-    pub(crate) input: Option<Vec<f32>>,
-    pub(crate) gamma: Vec<f32>,
-    pub(crate) beta: Vec<f32>,
+/// Where the gradient of a side goes.
+pub(crate) enum Target {
+    /// Nobody wants it.
+    None,
+    /// Into new memory.
+    New,
+    /// Onto this gradient, which is added to.
+    Sum(Vec<f32>),
 }
 
-/// Gradients of [`apply`]; `through_statistics` if mean and deviation were those of `x`.
-pub(crate) fn batch_backward(
-    simd: Simd,
-    x: &[f32],
-    dy: &[f32],
-    affine: &Affine,
-    relu: bool,
-    through_statistics: bool,
-    input: bool,
-) -> BatchGradients {
-    let c = affine.mean.len();
-    let rows = x.len() / c;
-    let parts = parts(rows, c);
-    let ranges = |part: usize| {
-        let rows = threads::part(part, parts, rows);
-        rows.start * c..rows.end * c
-    };
-    let sums = threads::map(parts, |part| {
-        let range = ranges(part);
-        let mut sums = vec![0f32; 2 * c];
-        let (first, second) = sums.split_at_mut(c);
-        let (x, dy) = (&x[range.clone()], &dy[range]);
-        simd.run(GradientSums { x, dy, affine, relu, sums: first, products: second });
-        sums
-    });
-    let sum = |j: usize| sums.iter().map(|s| f64::from(s[j])).sum::<f64>();
-    let beta: Vec<f64> = (0..c).map(sum).collect();
-    let gamma: Vec<f64> = (0..c).map(|j| sum(c + j) * f64::from(affine.inverse[j])).collect();
-    let dx = input.then(|| {
-        let count = if through_statistics { rows as f64 } else { f64::INFINITY };
+impl Normal<'_> {
+    /// Gradients of the input of [`Self::apply`], side by side; `through_statistics` if mean and deviation were those of
+    /// `x`. A gradient `dy` that nobody else needs is written over where it has the shape of what is wanted.
+    pub(crate) fn input_gradients(
+        &self,
+        simd: Simd,
+        found: &ParameterGradients,
+        through_statistics: bool,
+        mut dy: Arc<Vec<f32>>,
+        targets: Vec<Target>,
+    ) -> Vec<Option<Vec<f32>>> {
+        let (c, affine, sides) = (self.affine.channels(), self.affine, self.sides);
+        assert!(dy.len() == self.len() && targets.len() == sides.len());
+        let count = if through_statistics { self.rows as f64 } else { f64::INFINITY };
         let term = |j: usize, of: &[f64]| f64::from(affine.scale[j]) * of[j] / count;
-        let slope: Vec<f32> = (0..c).map(|j| (-term(j, &gamma) * f64::from(affine.inverse[j])) as f32).collect();
-        let offset: Vec<f32> = (0..c).map(|j| -term(j, &beta) as f32).collect();
-        let fill = |out: Shared| {
-            threads::for_each(parts, |part| {
-                let range = ranges(part);
-                // SAFETY: the rows of the part, which no other part has.
-                let out = unsafe { std::slice::from_raw_parts_mut(out.at(range.start).cast(), range.len()) };
-                let (x, dy) = (&x[range.clone()], &dy[range]);
-                simd.run(InputGradient { x, dy, affine, relu, slope: &slope, offset: &offset, out });
+        let slope: Vec<f32> = (0..c).map(|j| (-term(j, &found.gamma) * f64::from(affine.inverse[j])) as f32).collect();
+        let offset: Vec<f32> = (0..c).map(|j| -term(j, &found.beta) as f32).collect();
+        let run = |dy: Shared, places: &[Option<(Shared, bool)>]| {
+            threads::for_each(self.parts(), |part| {
+                for (side, place) in sides.iter().zip(places) {
+                    let Some((out, accumulate)) = *place else { continue };
+                    let (rows, slope, offset) = (self.part(part), &slope, &offset);
+                    // SAFETY: the starts of both. The kernel touches the rows of the part alone, which no other part has.
+                    let (dy, out) = unsafe { (dy.at(0).cast_const(), out.at(0)) };
+                    simd.run(InputGradient { side: *side, rows, affine, slope, offset, dy, out, accumulate });
+                }
             });
         };
-        // SAFETY: the parts cover all rows, the stripes all columns.
-        unsafe { written(x.len(), |out| fill(Shared::new(out))) }
-    });
-    let narrow = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
-    BatchGradients { input: dx, gamma: narrow(gamma), beta: narrow(beta) }
+        if let ([Target::New], Some(own)) = (&targets[..], Arc::get_mut(&mut dy)) {
+            let over = Shared::of(own);
+            run(over, &[Some((over, false))]);
+            return vec![Some(Arc::unwrap_or_clone(dy))];
+        }
+        let mut all: Vec<Option<(Vec<f32>, bool)>> = targets
+            .into_iter()
+            .zip(sides)
+            .map(|(target, side)| match target {
+                Target::None => None,
+                Target::New => Some((Vec::with_capacity(side.x.len()), false)),
+                Target::Sum(sum) => {
+                    assert_eq!(sum.len(), side.x.len());
+                    Some((sum, true))
+                }
+            })
+            .collect();
+        let place = |(data, accumulate): &mut (Vec<f32>, bool)| {
+            let shared = if *accumulate { Shared::of(data) } else { Shared::new(data.spare_capacity_mut()) };
+            (shared, *accumulate)
+        };
+        let places: Vec<Option<(Shared, bool)>> = all.iter_mut().map(|one| one.as_mut().map(place)).collect();
+        run(Shared::reading(&dy), &places);
+        all.into_iter()
+            .zip(sides)
+            .map(|(one, side)| {
+                let (mut data, _) = one?;
+                // SAFETY: the capacity is there, and every row of a side that is wanted was written.
+                unsafe { data.set_len(side.x.len()) };
+                Some(data)
+            })
+            .collect()
+    }
+}
+
+/// Gradients of a layer or group norm.
+pub(crate) struct GroupGradients {
+    pub(crate) input: Vec<f32>,
+    pub(crate) gamma: Vec<f32>,
+    pub(crate) beta: Vec<f32>,
 }
 
 /// Layer norm and group norm: what is normalised together is, within one sample, a group of neighbouring channels over
@@ -574,7 +716,7 @@ pub(crate) fn group_backward(
     statistics: &GroupStatistics,
     result: Option<&[f32]>,
     dy: &[f32],
-) -> BatchGradients {
+) -> GroupGradients {
     let Grouping { c, width, .. } = grouping;
     let (size, groups) = (grouping.sample(), grouping.groups());
     let n = x.len() / size;
@@ -632,5 +774,5 @@ pub(crate) fn group_backward(
     let dx = unsafe { written(x.len(), |out| fill(Shared::new(out))) };
     let mut gamma = super::elementwise::total(&sums, 2 * c);
     let beta = gamma.split_off(c);
-    BatchGradients { input: Some(dx), gamma, beta }
+    GroupGradients { input: dx, gamma, beta }
 }

@@ -2,7 +2,7 @@
 
 use std::{any::TypeId, cell::Cell, sync::OnceLock};
 
-use pulp::{Scalar128b, Simd as Vectors, WithSimd};
+use pulp::{MemMask, Scalar128b, Simd as Vectors, WithSimd};
 
 /// An instruction set. Results of two sets differ by rounding; results of one set do not depend on the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +119,14 @@ pub(crate) fn multiply_add<S: Vectors>(simd: S, a: S::f32s, b: S::f32s, c: S::f3
     } else {
         simd.mul_add_e_f32s(a, b, c)
     }
+}
+
+/// The first `count` lanes.
+#[inline(always)]
+pub(crate) fn first_lanes<S: Vectors>(simd: S, count: usize) -> MemMask<S::m32s> {
+    let mask = simd.mask_between_m32s(0, count as u32);
+    // With 512 bits masked instructions are quicker than the calls that pulp makes for each load and store.
+    if S::F32_LANES == 16 { MemMask::new(mask.mask()) } else { mask }
 }
 
 /// `max(x, 0)` that keeps NaN.

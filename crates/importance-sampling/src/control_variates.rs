@@ -1,0 +1,207 @@
+//! SVRG, SCSG and Katyusha: gradients corrected by a snapshot's. They reduce variance without choosing samples.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use rand::RngExt;
+use retrial_core::Seed;
+use retrial_core::experiment::CellError;
+use retrial_core::model::{Model, Weights};
+use retrial_core::train::Checkpoint;
+use retrial_kernels::Gradients;
+
+use crate::config::{Config, ControlVariate};
+use crate::learner::{CHUNK, Learner, Pass};
+use crate::task::Task;
+
+/// Both momenta of Katyusha.
+const TAU: f64 = 0.5;
+
+/// The snapshot and what belongs to it.
+pub struct Snapshot {
+    variant: ControlVariate,
+    inner: u64,
+    /// The network at the snapshot's weights.
+    model: Model,
+    /// Its mean gradient, by parameter.
+    mean: Weights,
+    /// Samples of the next snapshot's mean gradient (SCSG).
+    size: f64,
+    katyusha: Option<Katyusha>,
+}
+
+/// The sequences of Katyusha beside the one that is read; `x = (z + snapshot) / 2` with both momenta one half.
+struct Katyusha {
+    z: Weights,
+    /// Sum of the iterates y since the snapshot, whose mean is the next one.
+    sum: Weights,
+    count: u64,
+}
+
+impl Snapshot {
+    /// Before the first update.
+    pub fn new(
+        config: &Config,
+        variant: ControlVariate,
+        inner: u64,
+        task: &Task,
+        learner: &Learner,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self, CellError> {
+        let model = config.architecture.build(&task.shape, task.classes, seed, device)?;
+        let weights = learner.model.parameters.weights()?;
+        let size =
+            if let ControlVariate::Scsg { first, .. } = variant { first as f64 } else { task.train.len() as f64 };
+        let katyusha = matches!(variant, ControlVariate::Katyusha { .. });
+        let katyusha = katyusha.then(|| Katyusha { z: weights, sum: Weights::new(), count: 0 });
+        Ok(Self { variant, inner: inner.max(1), model, mean: Weights::new(), size, katyusha })
+    }
+
+    /// One update on the samples `indices`. Returns the pass at the new point and the samples passed forward and back.
+    pub fn step(
+        &mut self,
+        learner: &mut Learner,
+        task: &Task,
+        indices: &[u32],
+        (seed, update, rate): (Seed, u64, f64),
+        device: &Device,
+    ) -> Result<(f64, usize), CellError> {
+        let mut trained = 2 * indices.len();
+        if update.is_multiple_of(self.inner) {
+            trained += self.refresh(learner, task, seed, update, device)?;
+        }
+        if let Some(katyusha) = &self.katyusha {
+            let x = combine(&katyusha.z, TAU, &self.model.parameters.weights()?, 1. - TAU)?;
+            learner.model.parameters.set_weights(&x)?;
+        }
+        let (x, labels) = (task.batch(indices, seed, update, device)?, task.labels(indices));
+        let mut here = Learner::gradients(&learner.model, &x, &labels, |_| None)?;
+        let there = Learner::gradients(&self.model, &x, &labels, |_| None)?;
+        self.correct(&learner.model, &mut here, &there.gradients)?;
+        let loss = here.loss;
+        match &mut self.katyusha {
+            None => {
+                learner.step(here, rate, update)?;
+            }
+            Some(katyusha) => {
+                // The step is z's; the point that is read moves half as far from x.
+                let x = learner.model.parameters.weights()?;
+                learner.model.parameters.set_weights(&katyusha.z)?;
+                learner.step(here, rate, update)?;
+                let z = learner.model.parameters.weights()?;
+                let y = combine(&x, 1., &combine(&z, TAU, &katyusha.z, -TAU)?, 1.)?;
+                learner.model.parameters.set_weights(&y)?;
+                katyusha.sum = if katyusha.count == 0 { y } else { combine(&katyusha.sum, 1., &y, 1.)? };
+                katyusha.count += 1;
+                katyusha.z = z;
+            }
+        }
+        Ok((loss, trained))
+    }
+
+    /// Moves the snapshot and computes its mean gradient; returns the samples that took.
+    fn refresh(
+        &mut self,
+        learner: &Learner,
+        task: &Task,
+        seed: Seed,
+        update: u64,
+        device: &Device,
+    ) -> Result<usize, CellError> {
+        let weights = match &mut self.katyusha {
+            Some(k) if k.count > 0 => {
+                let mean = combine(&k.sum, 1. / k.count as f64, &k.sum, 0.)?;
+                (k.sum, k.count) = (Weights::new(), 0);
+                mean
+            }
+            _ => learner.model.parameters.weights()?,
+        };
+        self.model.parameters.set_weights(&weights)?;
+        let n = task.train.len();
+        let samples: Vec<u32> = match self.variant {
+            ControlVariate::Scsg { growth, .. } => {
+                let size = (self.size as usize).clamp(1, n);
+                self.size *= growth;
+                let mut stream = seed.stream_at("snapshot", update);
+                (0..size).map(|_| stream.random_range(0..n as u32)).collect()
+            }
+            _ => (0..n as u32).collect(),
+        };
+        self.mean.clear();
+        for chunk in samples.chunks(CHUNK) {
+            let x = task.batch(chunk, seed.derive("snapshot"), update, device)?;
+            let pass = Learner::gradients(&self.model, &x, &task.labels(chunk), |_| None)?;
+            let share = chunk.len() as f64 / samples.len() as f64;
+            for (name, parameter) in &self.model.parameters.trainable {
+                let Some(gradient) = pass.gradients.get(&parameter.var) else { continue };
+                let part = (gradient * share)?;
+                let sum = match self.mean.remove(name) {
+                    Some(sum) => (sum + part)?,
+                    None => part,
+                };
+                self.mean.insert(name.clone(), sum.detach());
+            }
+        }
+        Ok(samples.len())
+    }
+
+    /// `g - g_snapshot + mean`; as published for Katyusha, `g + g_snapshot - mean`.
+    fn correct(&self, model: &Model, here: &mut Pass, there: &Gradients) -> Result<(), CellError> {
+        let sign = if let ControlVariate::Katyusha { published_sign: true } = self.variant { -1. } else { 1. };
+        for (name, parameter) in &model.parameters.trainable {
+            let at_snapshot = there.get(&self.model.parameters.trainable[name].var);
+            let (Some(g), Some(s), Some(mean)) = (here.gradients.get(&parameter.var), at_snapshot, self.mean.get(name))
+            else {
+                continue;
+            };
+            let corrected = (g + ((mean - s)? * sign)?)?;
+            here.gradients.set(&parameter.var, corrected)?;
+        }
+        Ok(())
+    }
+
+    /// Adds all of it to a checkpoint.
+    pub fn save(&self, checkpoint: Checkpoint) -> Result<Checkpoint, CellError> {
+        let add = |checkpoint: Checkpoint, part: &str, tensors: &Weights| {
+            checkpoint.with_tensors(part, tensors).map_err(CellError::other)
+        };
+        let mut saved = add(checkpoint, "snapshot", &self.model.parameters.weights()?)?;
+        saved = add(saved, "mean", &self.mean)?;
+        let size = Tensor::new(self.size, &Device::Cpu)?;
+        saved = add(saved, "size", &BTreeMap::from([("size".to_string(), size)]))?;
+        if let Some(katyusha) = &self.katyusha {
+            saved = add(saved, "z", &katyusha.z)?;
+            saved = add(saved, "sum", &katyusha.sum)?;
+            let count = Tensor::new(katyusha.count as u32, &Device::Cpu)?;
+            saved = add(saved, "count", &BTreeMap::from([("count".to_string(), count)]))?;
+        }
+        Ok(saved)
+    }
+
+    /// Takes back what [`Self::save`] added.
+    pub fn restore(&mut self, saved: &Checkpoint) -> Result<(), CellError> {
+        self.model.parameters.set_weights(&saved.tensors("snapshot"))?;
+        let device = self.model.device.clone();
+        let here = |part: &str| -> candle_core::Result<Weights> {
+            saved.tensors(part).into_iter().map(|(name, t)| Ok((name, t.to_device(&device)?))).collect()
+        };
+        self.mean = here("mean")?;
+        if let Some(size) = saved.tensors("size").get("size") {
+            self.size = size.to_scalar()?;
+        }
+        if let Some(katyusha) = &mut self.katyusha {
+            (katyusha.z, katyusha.sum) = (here("z")?, here("sum")?);
+            if let Some(count) = saved.tensors("count").get("count") {
+                katyusha.count = u64::from(count.to_scalar::<u32>()?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `a x + b y`, name by name.
+fn combine(x: &Weights, a: f64, y: &Weights, b: f64) -> Result<Weights, CellError> {
+    let sum = |(name, x): (&String, &Tensor)| Ok((name.clone(), ((x * a)? + (&y[name] * b)?)?));
+    Ok(x.iter().map(sum).collect::<candle_core::Result<_>>()?)
+}

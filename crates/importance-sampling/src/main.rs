@@ -1,0 +1,14 @@
+//! Katharopoulos and Fleuret 2018 on trial.
+
+use std::process::ExitCode;
+
+use importance_sampling::{ImportanceSampling, tau_tool};
+use retrial_core::cli::{self, Tool};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let tau = Tool { command: tau_tool::command(), run: Box::new(|arguments| Ok(tau_tool::run(arguments)?)) };
+    cli::main(ImportanceSampling, vec![tau])
+}

@@ -1,0 +1,281 @@
+//! `tau`: would importance sampling pay off for the user's own scores?
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use retrial_core::experiment::replace_file;
+use retrial_core::results::Table;
+use serde::Serialize;
+
+use crate::sampling::{Distribution, break_even, tau, threshold, variance_ratio, variance_times_cost};
+use crate::scores::softmax;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its columns are not the expected ones.
+    #[error("{}: {message}", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        message: String,
+    },
+    /// A row cannot be used.
+    #[error("{}, line {line}: {message}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1, the header being line 1.
+        line: u64,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The scores are fewer than the batch.
+    #[error("{}: {rows} scores cannot fill a batch of {batch}; give a smaller --batch or more rows", path.display())]
+    Batch {
+        /// The file.
+        path: PathBuf,
+        /// Scores in the file.
+        rows: usize,
+        /// Samples of an update.
+        batch: usize,
+    },
+}
+
+/// The command line of `tau`.
+pub fn command() -> Command {
+    Command::new("tau")
+        .about("Say whether importance sampling would pay off for scores of your own")
+        .long_about(
+            "Say whether importance sampling would pay off for scores of your own.\n\nFILE is a CSV file, one row for each \
+             sample of a pre-sample: a column `score` (an upper bound on the gradient norm, or anything else that is not \
+             negative), or columns `logit_0`, `logit_1`, ... and `label`, from which the bound is computed.",
+        )
+        .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)).help("Scores or logits"))
+        .arg(
+            Arg::new("batch")
+                .long("batch")
+                .value_name("b")
+                .required(true)
+                .value_parser(value_parser!(u32).range(1..))
+                .help("Samples of an update"),
+        )
+        .arg(
+            Arg::new("cost-ratio")
+                .long("cost-ratio")
+                .value_name("c")
+                .default_value("3")
+                .value_parser(positive)
+                .help("Cost of training on a sample over that of scoring it"),
+        )
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("Write sampling.csv (row,score,probability,weight) there"),
+        )
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0. => Ok(value),
+        Ok(_) => Err("must be above 0".into()),
+        Err(_) => Err("not a number".into()),
+    }
+}
+
+/// Reads the scores, prints the answer and writes the probabilities.
+pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
+    let path: &PathBuf = arguments.get_one("file").expect("required");
+    let batch = *arguments.get_one::<u32>("batch").expect("required") as usize;
+    let cost_ratio = *arguments.get_one::<f64>("cost-ratio").expect("has a default");
+    let scores = read(path)?;
+    if scores.len() < batch {
+        return Err(Error::Batch { path: path.clone(), rows: scores.len(), batch });
+    }
+    let answer = Answer::new(&scores, batch, cost_ratio);
+    // A reader that has seen enough is no failure.
+    let _ = io::Write::write_all(&mut io::stdout(), answer.to_string().as_bytes());
+    if let Some(folder) = arguments.get_one::<PathBuf>("out") {
+        write(folder, &scores)?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Line {
+    row: usize,
+    score: f64,
+    probability: f64,
+    weight: Option<f64>,
+}
+
+fn write(folder: &Path, scores: &[f64]) -> Result<(), Error> {
+    let distribution = Distribution::new(scores);
+    let line = |(i, &score): (usize, &f64)| {
+        let probability = distribution.probabilities[i];
+        Line { row: i + 1, score, probability, weight: (probability > 0.).then(|| distribution.weight(i)) }
+    };
+    let lines: Vec<Line> = scores.iter().enumerate().map(line).collect();
+    let path = folder.join("sampling.csv");
+    let failed = |source| Error::Io { path: path.clone(), source };
+    let table = Table::from_rows("sampling", &lines).map_err(|e| failed(io::Error::other(e.to_string())))?;
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    replace_file(&path, &table.to_csv()).map_err(failed)
+}
+
+/// Scores from a file: as they stand, or from logits and labels.
+pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
+    let file = std::fs::File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let wrong_row = |line: u64, message: String| Error::Row { path: path.into(), line, message };
+    let unreadable = |error: csv::Error| {
+        let line = error.position().map_or(1, |p| p.line());
+        let message = match error.into_kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("{len} columns where the header has {expected_len}")
+            }
+            csv::ErrorKind::Utf8 { .. } => "not UTF-8".into(),
+            other => format!("{other:?}"),
+        };
+        wrong_row(line, message)
+    };
+    let header = reader.headers().map_err(unreadable)?.clone();
+    let column = |name: &str| header.iter().position(|h| h == name);
+    let columns = |message: &str| Error::Columns { path: path.into(), message: message.into() };
+    let logits: Vec<usize> = (0..).map_while(|k| column(&format!("logit_{k}"))).collect();
+    enum Kind {
+        Score(usize),
+        Logits(Vec<usize>, usize),
+    }
+    let kind = match (column("score"), column("label")) {
+        (Some(score), _) => Kind::Score(score),
+        (None, Some(label)) if logits.len() > 1 => Kind::Logits(logits, label),
+        (None, Some(_)) => return Err(columns("logits need the columns `logit_0`, `logit_1`, ... beside `label`")),
+        _ => {
+            return Err(columns(
+                "there is neither a column `score` nor columns `logit_0`, `logit_1`, ... with `label`",
+            ));
+        }
+    };
+    let mut scores = vec![];
+    for (i, record) in reader.records().enumerate() {
+        let record = record.map_err(unreadable)?;
+        let line = record.position().map_or(i as u64 + 2, |p| p.line());
+        let wrong = |message: String| wrong_row(line, message);
+        let number = |column: usize| -> Result<f64, Error> {
+            let text = record.get(column).unwrap_or_default();
+            match text.parse::<f64>() {
+                Ok(value) if value.is_finite() => Ok(value),
+                _ => Err(wrong(format!("`{}` is `{text}`, not a finite number", &header[column]))),
+            }
+        };
+        scores.push(match &kind {
+            Kind::Score(column) => match number(*column)? {
+                score if score < 0. => return Err(wrong(format!("a score of {score}; scores must not be negative"))),
+                score => score,
+            },
+            Kind::Logits(logits, label) => {
+                let z: Vec<f64> = logits.iter().map(|&c| number(c)).collect::<Result<_, _>>()?;
+                let text = record.get(*label).unwrap_or_default();
+                match text.parse::<usize>() {
+                    Ok(y) if y < z.len() => softmax(&z, y, &mut vec![0.; z.len()]).1,
+                    _ => return Err(wrong(format!("label `{text}` is none of the classes 0 to {}", z.len() - 1))),
+                }
+            }
+        });
+    }
+    if scores.is_empty() {
+        return Err(columns("there are no rows"));
+    }
+    Ok(scores)
+}
+
+/// What the scores of a pre-sample say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer {
+    /// Scores.
+    pub presample: usize,
+    /// Samples of an update.
+    pub batch: usize,
+    /// Cost of training on a sample over that of scoring it.
+    pub cost_ratio: f64,
+    /// tau of these scores.
+    pub tau: f64,
+    /// All were zero.
+    pub fell_back: bool,
+}
+
+impl Answer {
+    /// Of scores that are finite and not negative.
+    pub fn new(scores: &[f64], batch: usize, cost_ratio: f64) -> Self {
+        let distribution = Distribution::new(scores);
+        Self {
+            presample: scores.len(),
+            batch,
+            cost_ratio,
+            tau: tau(&distribution.probabilities),
+            fell_back: distribution.fell_back,
+        }
+    }
+
+    /// The published condition.
+    pub fn pays(&self) -> bool {
+        self.tau > threshold(self.presample, self.batch, self.cost_ratio)
+    }
+
+    /// The condition on variance times cost, the pre-sample's own variance included and the mean gradient neglected.
+    pub fn pays_in_full(&self) -> bool {
+        variance_times_cost(self.presample, self.batch, self.tau.powi(-2), self.cost_ratio) < 1.
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self { presample, batch, cost_ratio, tau, fell_back } = *self;
+        let rho = tau.powi(-2);
+        let mut text = String::new();
+        if fell_back {
+            let _ = writeln!(text, "all scores are zero: falling back to uniform probabilities");
+        }
+        let _ = writeln!(text, "tau            {tau:.4}   ({presample} scores, batch {batch})");
+        let _ = writeln!(
+            text,
+            "threshold      {:.4}   (B + {cost_ratio} b) / ({cost_ratio} b)",
+            threshold(presample, batch, cost_ratio)
+        );
+        let _ =
+            writeln!(text, "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most)");
+        let _ = writeln!(
+            text,
+            "               {:.4}   with the variance of drawing them",
+            variance_ratio(presample, batch, rho)
+        );
+        let product = variance_times_cost(presample, batch, rho, cost_ratio);
+        let _ = writeln!(text, "variance x cost {product:.4}  of uniform sampling's");
+        match break_even(presample, batch, cost_ratio) {
+            Some(tau) => _ = writeln!(text, "break-even tau {tau:.4}   for variance x cost, mean gradient neglected"),
+            None => _ = writeln!(text, "break-even tau none: no scores pay at this B, b and cost ratio"),
+        }
+        let sentence = match (self.pays(), self.pays_in_full()) {
+            (true, true) => "Sampling by these scores would pay off, by the paper's rule and by variance x cost.",
+            (true, false) => "The paper's rule would sample by score; by variance x cost it would not pay off.",
+            (false, true) => "The paper's rule would stay uniform, though variance x cost says that sampling pays off.",
+            (false, false) => "Sampling by these scores would not pay off: stay uniform.",
+        };
+        let _ = writeln!(text, "{sentence}");
+        f.write_str(&text)
+    }
+}

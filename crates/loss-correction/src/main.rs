@@ -1,0 +1,14 @@
+//! Arazo et al. 2019 on trial.
+
+use std::process::ExitCode;
+
+use loss_correction::{LossCorrection, fit_tool};
+use retrial_core::cli::{self, Tool};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let fit = Tool { command: fit_tool::command(), run: Box::new(|arguments| Ok(fit_tool::run(arguments)?)) };
+    cli::main(LossCorrection, vec![fit])
+}
