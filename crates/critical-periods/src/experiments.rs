@@ -103,7 +103,7 @@ const SMOKE: Scale = Scale {
 
 const QUICK: Scale = Scale {
     seeds: 3,
-    photos: photos(DatasetId::Cifar10Subset, 1_000, 1_000, 16),
+    photos: photos(DatasetId::Cifar10Subset, 2_000, 2_000, 16),
     width: 8,
     batch: 25,
     rate: 0.05,
@@ -115,7 +115,7 @@ const QUICK: Scale = Scale {
     end: 30,
     fixed_rate: 0.01,
     fixed_removals: &[0, 15],
-    measure: Measure { every: 8, last: 2, re_estimate: 250 },
+    measure: Measure { every: 8, last: 2, re_estimate: 500 },
     probe: Probe { images: 250, batch: 10, every: 3 },
     padding: 2,
     longer: &[2],
@@ -309,4 +309,47 @@ pub fn expected_seconds(config: &Config) -> f64 {
     };
     let images = epochs(&plan(&config.arms)) as f64 * config.task.train as f64;
     images * (6. * multiply_adds / 3e10 + 2e-5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROFILES: [Profile; 4] = [Profile::Smoke, Profile::Quick, Profile::Standard, Profile::Paper];
+
+    fn cells(profile: Profile) -> Vec<(String, Config)> {
+        let cells = |e: Experiment<Config>| e.cells.into_iter().map(move |c| (e.name.clone(), c));
+        grid(profile, None).into_iter().flat_map(cells).collect()
+    }
+
+    #[test]
+    fn the_rate_ends_where_the_papers_does() {
+        for profile in PROFILES {
+            let (_, config) = cells(profile).into_iter().find(|(name, _)| name == BLUR).unwrap();
+            let clean = config.arms.iter().map(|arm| arm.steps().len()).min().unwrap();
+            let ratio = config.schedule.rate(clean as f64) / config.schedule.rate(0.);
+            assert!((ratio / PAPER_FACTOR.powf(PAPER_EPOCHS) - 1.).abs() < 1e-9, "{ratio}");
+        }
+    }
+
+    /// Every removal has the control's number of clean epochs, and every late start the same rates as its removal.
+    #[test]
+    fn courses_are_matched_in_clean_epochs_and_rates() {
+        for profile in PROFILES {
+            let all = cells(profile);
+            let of = |wanted: &str| &all.iter().find(|(name, _)| name == wanted).unwrap().1;
+            let (blur, late) = (of(BLUR), of(LATE));
+            assert_eq!(blur.schedule, late.schedule);
+            for arm in &late.arms {
+                let Arm::LateStart { start, clean } = *arm else { panic!("{arm}") };
+                let removal = Arm::Removal { removal: start, clean };
+                assert!(blur.arms.contains(&removal), "{removal}");
+                assert_eq!(removal.steps()[start..], arm.steps());
+            }
+            for (name, config) in &all {
+                let json = serde_json::to_string(config).unwrap();
+                assert_eq!(&serde_json::from_str::<Config>(&json).unwrap(), config, "{name}");
+            }
+        }
+    }
 }
