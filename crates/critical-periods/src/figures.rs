@@ -230,7 +230,8 @@ fn deficits(results: &PaperResults) -> Result<Option<Figure>, Error> {
             .subtitle(&format!("{}; then {clean} clean epochs", setting(results, BLUR)))
             .panel(panel)
             .panel(images()?)
-            .heights([42. * rows.len() as f64 + 40., 190.]),
+            .heights([42. * rows.len() as f64 + 40., 190.])
+            .caption("Photos are shown at 32 x 32 pixels; labels permuted leave them as they are."),
     ))
 }
 
