@@ -8,6 +8,8 @@
 #   make report                           all verdicts and figures on one page; the tables of the READMEs
 #   make bench                            training speed of whole networks and of single ops
 #   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
+#   make bench-tape                       the same kernels as custom ops under candle's autograd
+#   make bench-drift                      200 steps of every network against f64 (half an hour)
 
 PROFILE ?= quick
 PAPERS  ?= noisy-quadratic loss-correction importance-weighting selfie critical-periods importance-sampling
@@ -18,7 +20,7 @@ CARGO   ?= cargo
 
 run_flags = --profile $(PROFILE) --results $(RESULTS) $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help reproduce-all $(PAPERS) build test data report bench
+.PHONY: help reproduce-all $(PAPERS) build test data report bench bench-pytorch bench-tape bench-drift
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -48,18 +50,30 @@ SPEED = target/release/examples/training_speed
 
 # Every network on one and two threads and as two processes, single ops, and the chart: ten minutes.
 bench:
-	$(CARGO) build --release -p retrial-kernels --example training_speed
+	$(CARGO) build --release -p retrial-kernels --features allocator --example training_speed
 	@mkdir -p results/bench
 	$(SPEED) --table results/bench/speed.csv
 	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart
-	$(CARGO) bench -p retrial-kernels --bench ops | tee results/bench/ops.txt
+	$(CARGO) bench -p retrial-kernels --features allocator --bench ops -- --table $(CURDIR)/results/bench/ops.csv
+	$(CARGO) bench -p retrial-kernels --features allocator --bench ops | tee results/bench/ops.txt
 
 # The same networks in PyTorch, round by round with ours: a quarter of an hour. Installs PyTorch below target/.
 bench-pytorch:
-	$(CARGO) build --release -p retrial-kernels --example training_speed
+	$(CARGO) build --release -p retrial-kernels --features allocator --example training_speed
 	@mkdir -p results/bench
 	test -x target/pytorch/bin/python || python3 -m venv target/pytorch
 	target/pytorch/bin/python -c 'import torch' 2>/dev/null || target/pytorch/bin/pip install --quiet torch numpy
 	target/pytorch/bin/python benches/pytorch.py --ours $(SPEED) --threads 1 --out results/bench/pytorch.csv
 	target/pytorch/bin/python benches/pytorch.py --ours $(SPEED) --threads 2 --out results/bench/pytorch.csv
 	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart
+
+# Does the tape earn its place? The same kernels both ways, in turn: five minutes.
+bench-tape:
+	@mkdir -p results/bench
+	$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example autograd -- --out results/bench/tape.csv
+
+# Kernels and plain candle, both against f64. Candle's own threads only spin here.
+bench-drift:
+	@mkdir -p results/bench
+	CANDLE_NUM_THREADS=1 RAYON_NUM_THREADS=1 \
+		$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example drift -- --out results/bench/drift.csv

@@ -159,6 +159,11 @@ def peak_megabytes():
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
+def processor():
+    with open("/proc/cpuinfo") as info:
+        return next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "unknown")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--ours", required=True)
@@ -176,7 +181,8 @@ def main():
         return
 
     columns = ["model", "threads", "batch", "rounds", "ours_images_per_second", "pytorch_images_per_second",
-               "ratio", "ratio_min", "ratio_max", "ours_peak_mb", "pytorch_peak_mb", "pytorch_layout", "pytorch_version"]
+               "ratio", "ratio_min", "ratio_max", "ours_peak_mb", "pytorch_peak_mb", "pytorch_layout", "pytorch_version",
+               "processor"]
     rows = []
     for name in given.models.split(","):
         # About two seconds each: a machine that others disturb is disturbed for both.
@@ -201,7 +207,7 @@ def main():
         row = [name, given.threads, probe[0].batch, given.rounds, f"{statistics.median(ours):.1f}",
                f"{statistics.median(theirs[best]):.1f}", f"{ratio:.3f}", f"{min(ratios):.3f}", f"{max(ratios):.3f}",
                f"{peak:.0f}", f"{float(memory.stdout):.0f}", "channels_last" if layouts(name)[best] else "NCHW",
-               torch.__version__]
+               torch.__version__, processor()]
         rows.append(row)
         print(f"{name:9} {given.threads} thread(s): {ratio:.2f} times PyTorch ({min(ratios):.2f} to {max(ratios):.2f}), "
               f"{row[4]} against {row[5]} images/s, {row[9]} against {row[10]} MB", flush=True)

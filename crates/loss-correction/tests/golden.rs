@@ -21,7 +21,7 @@ fn rows(method: &str, level: f64) -> Vec<Epoch> {
 /// four samples of 200.
 #[test]
 fn early_epochs_are_those_recorded() {
-    let expected: [(&str, f64, [(f64, f64); 3]); 9] = [
+    let expected = [
         ("CE", 0.5, [(2.31651, 0.135), (2.13501, 0.195), (2.05713, 0.22)]),
         ("ST-H", 0.5, [(2.31651, 0.135), (2.05919, 0.195), (1.97609, 0.18)]),
         ("DY-S", 0.5, [(2.31651, 0.135), (2.07681, 0.2), (2.01218, 0.2)]),

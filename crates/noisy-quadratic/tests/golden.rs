@@ -42,7 +42,7 @@ fn incv() {
 
 #[test]
 fn baselines() {
-    let expected: [(Method, [(usize, f64, f64); 3]); 3] = [
+    let expected = [
         (Method::CrossEntropy, [(0, 2.32365, 0.195), (1, 2.20617, 0.28), (2, 2.14048, 0.285)]),
         (Method::CoTeaching, [(0, 2.32254, 0.1975), (1, 2.17260, 0.3125), (2, 2.05522, 0.35)]),
         (Method::Oracle, [(0, 2.33258, 0.19), (1, 2.11779, 0.28), (2, 1.97476, 0.275)]),

@@ -17,6 +17,7 @@ mod cifar;
 pub mod embedded;
 mod error;
 mod fetch;
+mod folders;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod idx;
@@ -27,6 +28,7 @@ mod synthetic;
 pub use batch::{Augmentation, Crop, Fill, Normalisation, order, targets};
 pub use error::{Error, Flaw};
 pub use fetch::{FETCHABLE, Fetched, fetch};
+pub use folders::FolderSet;
 pub use pca::Pca;
 pub use synthetic::Gaussians;
 

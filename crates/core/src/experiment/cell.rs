@@ -150,6 +150,11 @@ impl CellRun {
         Ok(dataset)
     }
 
+    /// The folder that the user named for data sets (`--data`): where those lie that are not ours to fetch.
+    pub fn data_folder(&self) -> Option<&Path> {
+        self.shared.data.as_deref()
+    }
+
     /// How many rows [`Self::epoch`] will write in all, for the progress bar and the ETA.
     pub fn expect_epochs(&mut self, epochs: usize) {
         self.progress.expect(epochs as u64);

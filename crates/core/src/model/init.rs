@@ -31,6 +31,8 @@ pub enum Init {
     Ones,
     /// Normal, variance `2 / fan_in`: He et al. 2015 for ReLU.
     KaimingNormal,
+    /// Normal, variance `2 / fan_out` (Song et al. 2019, 3 x 3 kernels).
+    FanOutNormal,
     /// Uniform in `+-sqrt(6 / ((1 + a^2) fan_in))`: He et al. 2015 for a leaky ReLU of slope `a`.
     KaimingUniform {
         /// Slope below zero; 0 for ReLU.
@@ -64,6 +66,7 @@ impl Init {
             Self::Zeros => vec![0.; count],
             Self::Ones => vec![1.; count],
             Self::KaimingNormal => normal(count, (2. / fan_in).sqrt(), f64::INFINITY, stream),
+            Self::FanOutNormal => normal(count, (2. / fan_out).sqrt(), f64::INFINITY, stream),
             Self::HeNormal => normal(count, (2. / fan_in).sqrt(), 2., stream),
             Self::KaimingUniform { a } => uniform(count, (6. / ((1. + a * a) * fan_in)).sqrt(), stream),
             Self::GlorotUniform => uniform(count, (6. / (fan_in + fan_out)).sqrt(), stream),
@@ -148,6 +151,7 @@ mod tests {
         let he = (2f64 / 144.).sqrt();
         for (init, (deviation, bound)) in [
             (Init::KaimingNormal, (he, 6. * he)),
+            (Init::FanOutNormal, ((2f64 / 288.).sqrt(), 6. * he)),
             (Init::HeNormal, (he * CUT_NORMAL_DEVIATION, 2. * he)),
             (Init::KaimingUniform { a: 0. }, uniform((6f64 / 144.).sqrt())),
             (Init::PYTORCH, uniform(1. / 12.)),
@@ -158,7 +162,7 @@ mod tests {
             assert!(mean.abs() < 4. * deviation / 200., "{init:?}: mean {mean}");
             assert!((sd / deviation - 1.).abs() < 4. / 2f64.sqrt() / 200., "{init:?}: {sd}, not {deviation}");
             assert!(largest <= bound, "{init:?}: {largest} beyond {bound}");
-            if init != Init::KaimingNormal {
+            if init != Init::KaimingNormal && init != Init::FanOutNormal {
                 assert!(largest > 0.999 * bound, "{init:?}: {largest} never comes near {bound}");
             }
         }

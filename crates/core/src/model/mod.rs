@@ -30,13 +30,17 @@ use retrial_kernels::{Graph, Value};
 mod all_cnn;
 mod architecture;
 mod cnn;
+mod dense_net;
 mod init;
 mod layers;
 mod lstm;
 mod mlp;
 mod norm_mlp;
+mod pooled_cnn;
 mod preact;
 mod resnet;
+mod two_stage_cnn;
+mod vgg;
 mod wide_resnet;
 
 pub use architecture::{Architecture, InputShape};

@@ -32,7 +32,16 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::KerasMlp { widths: vec![6] }, image(2, 3)),
         (Architecture::WideResNet { depth: 10, widen: 2, base: 4 }, image(8, 3)),
         (Architecture::Lstm { units: 5 }, image(4, 1)),
+        (Architecture::PooledCnn { widths: vec![4, 5, 6, 7], dropout: 0.2 }, image(8, 3)),
+        (Architecture::DenseNet2512, image(8, 3)),
+        (two_stage_cnn(4, 1, false), image(6, 3)),
+        (two_stage_cnn(4, 1, true), image(6, 3)),
     ]
+}
+
+/// The CNN of Byrd and Lipton 2019 with `width` channels in its first stage, the other widths in proportion.
+fn two_stage_cnn(width: usize, padding: usize, norm: bool) -> Architecture {
+    Architecture::TwoStageCnn { widths: [width, 2 * width], dense: [8 * width, 2 * width], padding, dropout: 0., norm }
 }
 
 fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
@@ -65,6 +74,8 @@ fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
 ///
 /// WRN-28-2: stem 432; kernels of the groups 69,632, 278,528 and 1,114,112, shortcuts included; 25 norms with one gain each
 /// and 1,808 biases in all; output 1,290. Together the 1,465,827 that the authors' log prints.
+/// Two-stage CNN, sides 32 -> 28 -> 14 -> 8 -> 4: convolutions 1,792 + 36,928 + 73,856 + 2 * 147,584, dense 2,048 * 512 + 512
+/// and 65,664, output of two classes 258: 1,522,754; eight classes more add 1,032. Norms replace biases by twice as many.
 #[test]
 fn parameter_counts_are_those_of_the_papers() {
     let mlp = Architecture::Mlp { widths: vec![512], dropout: 0.5 };
@@ -96,9 +107,41 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::KerasMlp { widths: vec![512, 512] }, GREY_28, 401_920 + 262_656 + 5_130),
         (Architecture::WideResNet { depth: 28, widen: 2, base: 16 }, COLOUR_32, 1_465_827),
         (Architecture::Lstm { units: 128 }, GREY_28, 4 * (128 + 128 * 128 + 128) + 1_290),
+        (Architecture::DenseNet2512, COLOUR_32, 362_242),
+        (Architecture::Vgg19, COLOUR_32, 38_975_306),
+        (
+            Architecture::PooledCnn { widths: vec![16, 32, 64, 64], dropout: 0.2 },
+            COLOUR_32,
+            432 + 4_608 + 18_432 + 36_864 + 2 * 176 + 650,
+        ),
+        (two_stage_cnn(64, 0, false), COLOUR_32, 1_522_754 + 1_032),
+        (two_stage_cnn(64, 0, true), COLOUR_32, 1_522_754 + 1_032 + 2 * 64 + 3 * 128),
     ] {
         assert_eq!(build(&architecture, &input, 10).parameters.count(), count, "{architecture:?}");
     }
+}
+
+/// Song et al. 2019: DenseNet-25-12 for 100 and 200 classes; only the output layer grows.
+#[test]
+fn densenet_grows_with_the_classes() {
+    for (classes, count) in [(100, 386_452), (200, 413_352)] {
+        assert_eq!(build(&Architecture::DenseNet2512, &COLOUR_32, classes).parameters.count(), count);
+    }
+}
+
+/// VGG-19 is too large for the checks below; the same code with narrow groups is not.
+#[test]
+fn gradients_of_a_narrow_vgg_match_differences() {
+    let mut parameters = Parameters::default();
+    let network = vgg::Vgg::new(&mut double_builder(&mut parameters), (4, 4, 2), &[(2, 3), (1, 4)], 6, 3).unwrap();
+    fill(&parameters).unwrap();
+    let x = tensor(2, 2., &[5, 4, 4, 2], DType::F64).unwrap();
+    let forward = |graph: &mut Graph| network.forward(graph, &graph.input(&x));
+    let graph = || Graph::training().with_batch_statistics();
+    Check { parameters: &parameters, forward: &forward, graph: &graph }.run(1e-6, 1e-5, 40);
+    let small = InputShape::Image { height: 16, width: 32, channels: 3 };
+    let refused = Architecture::Vgg19.build(&small, 10, Seed(1), &Device::Cpu).err().unwrap().to_string();
+    assert!(refused.contains("32 x 32"), "{refused}");
 }
 
 /// Logits of the first of four images, after a training pass and then in evaluation (with the running statistics that
@@ -464,6 +507,16 @@ fn configs_read_as_written() {
             r#"{"kind":"wide-resnet","depth":28,"widen":2,"base":16}"#,
         ),
         (Architecture::Lstm { units: 128 }, r#"{"kind":"lstm","units":128}"#),
+        (Architecture::DenseNet2512, r#"{"kind":"densenet-25-12"}"#),
+        (Architecture::Vgg19, r#"{"kind":"vgg-19"}"#),
+        (
+            Architecture::PooledCnn { widths: vec![16, 32], dropout: 0.2 },
+            r#"{"kind":"pooled-cnn","widths":[16,32],"dropout":0.2}"#,
+        ),
+        (
+            two_stage_cnn(1, 0, true),
+            r#"{"kind":"two-stage-cnn","widths":[1,2],"dense":[8,2],"padding":0,"dropout":0.0,"norm":true}"#,
+        ),
     ] {
         assert_eq!(serde_json::to_string(&architecture).unwrap(), text);
         assert_eq!(serde_json::from_str::<Architecture>(text).unwrap(), architecture);
@@ -480,6 +533,8 @@ fn what_cannot_be_built_is_refused_in_one_line() {
     for (architecture, input, classes, part) in [
         (Architecture::ResNet32, vector, 10, "needs images"),
         (Architecture::LeNet, tiny, 10, "12 x 12"),
+        (two_stage_cnn(4, 0, false), tiny, 10, "24 x 24"),
+        (two_stage_cnn(0, 1, false), tiny, 10, "at least 1"),
         (Architecture::Linear, vector, 0, "at least 1"),
         (Architecture::Mlp { widths: vec![0], dropout: 0. }, vector, 10, "at least 1"),
         (Architecture::Mlp { widths: vec![4], dropout: 1. }, vector, 10, "dropout of 1"),

@@ -1,0 +1,244 @@
+//! `equivalence`: the paper's question asked of the user's own runs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use retrial_core::chart;
+use retrial_core::experiment::replace_file;
+use retrial_core::results::{Table, short};
+use serde::Deserialize;
+
+use crate::equivalence::{MARGIN, Observation, Row, analyse, figure};
+use crate::paper::ratio_text;
+
+/// Why there is no analysis.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A row cannot be used.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1, the header being line 1.
+        line: u64,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The rows together cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A result cannot be written.
+    #[error("{}: {source}; name a folder that can be written to with --out", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The figure cannot be drawn.
+    #[error(transparent)]
+    Chart(#[from] chart::Error),
+    /// The table cannot be made.
+    #[error(transparent)]
+    Table(#[from] retrial_core::results::Error),
+}
+
+/// The command line of `equivalence`.
+pub fn command() -> Command {
+    Command::new("equivalence")
+        .about("Test whether your own weighted runs predict as your unweighted runs do")
+        .long_about(
+            "Test, ratio by ratio, whether runs with class weights predict the positive class as often as runs of the same \
+             seed without (ratio 1).\n\nThe file has a header and the columns seed, ratio (weight of the positive class over \
+             that of the negative one) and fraction (share predicted positive, 0 to 1). Each ratio is compared with ratio 1 by \
+             a paired equivalence test (two one-sided t tests, 5 % each). Written: equivalence.csv, equivalence.svg and \
+             equivalence.png.",
+        )
+        .arg(
+            Arg::new("file")
+                .value_name("FILE.csv")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Columns seed,ratio,fraction"),
+        )
+        .arg(
+            Arg::new("margin")
+                .long("margin")
+                .value_name("D")
+                .default_value("0.05")
+                .value_parser(margin)
+                .help("Largest mean difference that counts as none, above 0 and below 1"),
+        )
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("DIR")
+                .default_value(".")
+                .value_parser(value_parser!(PathBuf))
+                .help("Where equivalence.csv, equivalence.svg and equivalence.png go"),
+        )
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        Ok(_) => Err("not between 0 and 1; write a share, not percent".into()),
+        Err(_) => Err("not a number".into()),
+    }
+}
+
+/// Reads the file, tests, writes the results and prints them.
+pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
+    let path: &PathBuf = arguments.get_one("file").expect("required");
+    let out: &PathBuf = arguments.get_one("out").expect("has a default");
+    let margin = *arguments.get_one::<f64>("margin").unwrap_or(&MARGIN);
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let rows = analyse(&read(path, &text)?, margin);
+    if rows.is_empty() {
+        let problem = "no ratio but 1 has two seeds that also have a run at ratio 1; add seeds".into();
+        return Err(Error::Content { path: path.clone(), problem });
+    }
+    let write = |path: &Path, source| Error::Write { path: path.to_owned(), source };
+    fs::create_dir_all(out).map_err(|source| write(out, source))?;
+    let csv = out.join("equivalence.csv");
+    let table = Table::from_rows("equivalence", &rows)?;
+    replace_file(&csv, &table.to_csv()).map_err(|source| write(&csv, source))?;
+    let subtitle =
+        format!("{}: paired by seed; a ratio is equivalent if its interval lies in the band", path.display());
+    figure(&rows, margin, &subtitle).save(&out.join("equivalence"))?;
+    // A reader that has seen enough is no failure.
+    let _ = io::Write::write_all(&mut io::stdout(), text_of(&rows, margin, out).as_bytes());
+    Ok(())
+}
+
+fn text_of(rows: &[Row], margin: f64, out: &Path) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "{:>8}  {:>9} [{}, {}] over {} seeds: {}; equivalent from a margin of {} on",
+            ratio_text(row.ratio),
+            short(row.mean_difference),
+            short(row.ci90_low),
+            short(row.ci90_high),
+            row.n,
+            row.verdict,
+            short(row.smallest_margin)
+        );
+    }
+    let equivalent = rows.iter().filter(|r| r.verdict == "equivalent").count();
+    let _ = writeln!(
+        text,
+        "{equivalent} of {} ratios predict within {margin} of 1:1. Written to {}.",
+        rows.len(),
+        out.display()
+    );
+    text
+}
+
+/// The rows of a file, `text`; `path` names it in messages.
+fn read(path: &Path, text: &str) -> Result<Vec<Observation>, Error> {
+    #[derive(Deserialize)]
+    struct Line {
+        seed: u64,
+        ratio: f64,
+        fraction: f64,
+    }
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let bad = |line: u64, problem: String| Error::Row { path: path.to_owned(), line, problem };
+    let headers = reader.headers().map_err(|e| bad(1, e.to_string()))?.clone();
+    if let Some(missing) = ["seed", "ratio", "fraction"].into_iter().find(|name| !headers.iter().any(|h| h == *name)) {
+        return Err(bad(1, format!("there is no column `{missing}`; the columns are seed,ratio,fraction")));
+    }
+    let (mut seen, mut observations) = (BTreeMap::new(), vec![]);
+    let mut record = csv::StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                return Err(bad(
+                    error.position().map_or(line, csv::Position::line),
+                    "has not as many fields as the header".into(),
+                ));
+            }
+        }
+        let line = record.position().map_or(line, csv::Position::line);
+        let Line { seed, ratio, fraction } = record.deserialize(Some(&headers)).map_err(|error| {
+            let field = match error.kind() {
+                csv::ErrorKind::Deserialize { err, .. } => {
+                    err.field().and_then(|i| headers.get(i as usize)).map(String::from)
+                }
+                _ => None,
+            };
+            let field = field.unwrap_or_else(|| "the row".into());
+            let shown = headers.iter().position(|h| h == field).and_then(|i| record.get(i)).unwrap_or("").to_string();
+            bad(
+                line,
+                format!(
+                    "`{shown}` in column {field} is no number of the right kind (seed: whole; ratio, fraction: decimal)"
+                ),
+            )
+        })?;
+        if !(ratio > 0. && ratio.is_finite()) {
+            return Err(bad(line, format!("the ratio {ratio} is not above 0")));
+        }
+        if !(0. ..=1.).contains(&fraction) {
+            return Err(bad(line, format!("the fraction {fraction} is outside 0 to 1; write a share, not percent")));
+        }
+        if let Some(before) = seen.insert((seed, ratio.to_bits()), line) {
+            return Err(bad(line, format!("seed {seed} has ratio {ratio} on line {before} already; keep one of them")));
+        }
+        observations.push((line, Observation { seed, ratio, fraction }));
+    }
+    if observations.is_empty() {
+        let problem = "has a header and no rows; write one row for each seed and ratio".into();
+        return Err(Error::Content { path: path.to_owned(), problem });
+    }
+    if let Some((line, lonely)) = observations.iter().find(|(_, o)| !seen.contains_key(&(o.seed, 1f64.to_bits()))) {
+        return Err(bad(*line, format!("seed {} has no row with ratio 1 to compare with; add it", lonely.seed)));
+    }
+    Ok(observations.into_iter().map(|(_, o)| o).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_rows_are_told_with_their_line() {
+        for (text, line, words) in [
+            ("seed,ratio,fraction\n0,1,0.5\n0,8,1.5\n", "line 3", "1.5"),
+            ("seed,ratio,fraction\n0,1,0.5\n0,1,0.6\n", "line 3", "line 2"),
+            ("seed,ratio,fraction\n0,8,0.5\n", "line 2", "seed 0 has no row with ratio 1"),
+            ("seed,ratio,fraction\n0,-1,0.5\n", "line 2", "not above 0"),
+            ("seed,ratio,fraction\n0,one,0.5\n", "line 2", "`one` in column ratio"),
+            ("seed,ratio,fraction\n0,1\n", "line 2", "fields"),
+            ("seed,weight,fraction\n0,1,0.5\n", "line 1", "`ratio`"),
+            ("seed,ratio,fraction\n", "mine.csv", "no rows"),
+        ] {
+            let error = read(Path::new("mine.csv"), text).unwrap_err().to_string();
+            assert!(error.contains(line) && error.contains(words) && !error.contains('\n'), "{error}");
+        }
+        let rows = read(Path::new("mine.csv"), "fraction, seed, ratio\n0.5, 3, 1\n0.6, 3, 2\n").unwrap();
+        assert_eq!(rows[1], Observation { seed: 3, ratio: 2., fraction: 0.6 });
+    }
+}

@@ -1,0 +1,15 @@
+//! Byrd and Lipton 2019 on trial.
+
+use std::process::ExitCode;
+
+use importance_weighting::{ImportanceWeighting, equivalence_tool};
+use retrial_core::cli::{self, Tool};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let equivalence =
+        Tool { command: equivalence_tool::command(), run: Box::new(|arguments| Ok(equivalence_tool::run(arguments)?)) };
+    cli::main(ImportanceWeighting, vec![equivalence])
+}
