@@ -3,10 +3,12 @@
 use candle_core::{DType, Device, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::all_cnn::{self, AllCnn};
 use super::cnn::{LeNet, SmallCnn, StridedCnn};
 use super::dense_net::DenseNet;
 use super::lstm::Lstm;
 use super::mlp::Mlp;
+use super::norm_mlp::NormMlp;
 use super::pooled_cnn::PooledCnn;
 use super::preact::PreActResNet;
 use super::resnet::{ResNetV1, ResNetV2};
@@ -90,6 +92,30 @@ pub enum Architecture {
     /// colour images of ten classes.
     #[serde(rename = "resnet-110-v2")]
     ResNet110V2,
+    /// The all-convolutional network of Achille et al. 2019: nine convolutions, eight of them with batch norm and ReLU, the
+    /// third and the sixth of stride 2, no linear layer. 1,617,312 convolution weights at width 96 on colour images of ten
+    /// classes. PyTorch's default initial values.
+    #[serde(rename = "all-cnn")]
+    AllCnn {
+        /// Channels of the first two convolutions; the later ones have twice as many.
+        width: usize,
+    },
+    /// The depth family of Achille et al. 2019: `2 stages + 4` convolutions, one of stride 2 in each stage.
+    #[serde(rename = "all-cnn-family")]
+    AllCnnFamily {
+        /// Channels of the first convolution.
+        width: usize,
+        /// Stages.
+        stages: usize,
+        /// Whether all stages have this width; it doubles at each stage otherwise.
+        constant: bool,
+    },
+    /// Linear layers, each with batch norm and ReLU, on the flattened input: the digits network of Achille et al. 2019.
+    /// PyTorch's default initial values.
+    NormMlp {
+        /// Units of each hidden layer.
+        widths: Vec<usize>,
+    },
     /// 3 x 3 convolutions of stride 2, each with batch norm and ReLU; flattened; a hidden linear layer with ReLU; linear.
     /// PyTorch's default initial values. Small, and memorises thousands of images.
     StridedCnn {
@@ -224,6 +250,14 @@ impl Architecture {
             Self::LeNet => Box::new(LeNet::new(&mut b, image()?, classes)?),
             Self::ResNet32 => Box::new(ResNetV1::new(&mut b, image()?.2, 5, classes)?),
             Self::ResNet110V2 => Box::new(ResNetV2::new(&mut b, image()?.2, 12, classes)?),
+            Self::AllCnn { width } => {
+                Box::new(AllCnn::new(&mut b, image()?.2, &all_cnn::main_layers(*width), classes)?)
+            }
+            Self::AllCnnFamily { width, stages, constant } => {
+                let layers = all_cnn::family_layers(*width, *stages, *constant);
+                Box::new(AllCnn::new(&mut b, image()?.2, &layers, classes)?)
+            }
+            Self::NormMlp { widths } => Box::new(NormMlp::new(&mut b, input.elements(), widths, classes)?),
             Self::StridedCnn { widths, hidden } => {
                 Box::new(StridedCnn::new(&mut b, image()?, widths, *hidden, classes)?)
             }
@@ -261,9 +295,12 @@ impl Architecture {
             Self::Mlp { widths, .. }
             | Self::SmallCnn { widths }
             | Self::KerasMlp { widths }
+            | Self::NormMlp { widths }
             | Self::StridedCnn { widths, .. }
             | Self::PooledCnn { widths, .. } => [widths, &[]],
-            Self::PreActResNet18 { width } => [std::slice::from_ref(width), &[]],
+            Self::PreActResNet18 { width } | Self::AllCnn { width } | Self::AllCnnFamily { width, .. } => {
+                [std::slice::from_ref(width), &[]]
+            }
             Self::TwoStageCnn { widths, dense, .. } => [widths, dense],
             _ => [&[], &[]],
         }

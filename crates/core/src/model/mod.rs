@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Result, Tensor, Var, bail};
 use retrial_kernels::{Graph, Value};
 
+mod all_cnn;
 mod architecture;
 mod cnn;
 mod dense_net;
@@ -34,6 +35,7 @@ mod init;
 mod layers;
 mod lstm;
 mod mlp;
+mod norm_mlp;
 mod pooled_cnn;
 mod preact;
 mod resnet;

@@ -24,6 +24,9 @@ fn tiny_cases() -> Vec<(Architecture, InputShape)> {
         (Architecture::LeNet, image(12, 1)),
         (Architecture::ResNet32, image(8, 3)),
         (Architecture::ResNet110V2, image(8, 3)),
+        (Architecture::AllCnn { width: 3 }, image(8, 3)),
+        (Architecture::AllCnnFamily { width: 3, stages: 2, constant: false }, image(8, 3)),
+        (Architecture::NormMlp { widths: vec![9, 5] }, image(2, 3)),
         (Architecture::StridedCnn { widths: vec![4, 6], hidden: 7 }, image(7, 2)),
         (Architecture::PreActResNet18 { width: 4 }, image(8, 3)),
         (Architecture::KerasMlp { widths: vec![6] }, image(2, 3)),
@@ -64,6 +67,11 @@ fn batch(n: usize, input: &InputShape, dtype: DType) -> Tensor {
 /// Small CNN: kernels 27*32 + 9*32*64 + 9*64*128, norms 2 * 224, output 1,290. LeNet on 28 x 28 grey pixels is the textbook's
 /// 61,706: 156 + 2,416 + 48,120 + 10,164 + 850.
 ///
+/// All-CNN of width 96: kernels 2,592 + 82,944 + 165,888 + 4 * 331,776 + 36,864 + 1,920 = 1,617,312, norms 2 * (2 * 96 + 6 *
+/// 192), output bias 10. Its family with two stages: kernels 27*96 + 9 * (96*96 + 96*192 + 192*192 + 192*384 + 384*384) +
+/// 384*384 + 3,840, norms 2 * (96 + 96 + 192 + 192 + 384 + 384 + 384), bias 10. The digits network: 12,565,000 weights, norms
+/// 2 * 7,500, output bias 10.
+///
 /// WRN-28-2: stem 432; kernels of the groups 69,632, 278,528 and 1,114,112, shortcuts included; 25 norms with one gain each
 /// and 1,808 biases in all; output 1,290. Together the 1,465,827 that the authors' log prints.
 /// Two-stage CNN, sides 32 -> 28 -> 14 -> 8 -> 4: convolutions 1,792 + 36,928 + 73,856 + 2 * 147,584, dense 2,048 * 512 + 512
@@ -80,6 +88,17 @@ fn parameter_counts_are_those_of_the_papers() {
         (Architecture::LeNet, COLOUR_32, 62_006),
         (Architecture::ResNet32, COLOUR_32, 468_138),
         (Architecture::ResNet110V2, COLOUR_32, 3_302_442),
+        (Architecture::AllCnn { width: 96 }, COLOUR_32, 1_617_312 + 2_688 + 10),
+        (
+            Architecture::AllCnnFamily { width: 96, stages: 2, constant: false },
+            COLOUR_32,
+            2_592 + 9 * (9_216 + 18_432 + 36_864 + 73_728 + 147_456) + 147_456 + 3_840 + 3_456 + 10,
+        ),
+        (
+            Architecture::NormMlp { widths: vec![2_500, 2_000, 1_500, 1_000, 500] },
+            InputShape::Image { height: 32, width: 32, channels: 1 },
+            12_565_000 + 15_000 + 10,
+        ),
         // 9*16+2*16 + 9*16*32+2*32 + 7*7*32*64+64 + 640+10
         (Architecture::StridedCnn { widths: vec![16, 32], hidden: 64 }, GREY_28, 105_914),
         (Architecture::PreActResNet18 { width: 64 }, COLOUR_32, 11_171_274),

@@ -1,0 +1,355 @@
+//! The grid at each profile: the protocol's stages at small scale, the paper's own runs at its scale.
+//!
+//! Scaling rule: a control of E epochs stands for the paper's 160. Removal epochs and windows shrink by 160 / E, and the rate
+//! falls by 0.97^(160 / E) an epoch, so it ends at the paper's 0.76 % of its start.
+
+use retrial_core::data::{Augmentation, Crop, DatasetId, Fill};
+use retrial_core::experiment::{Experiment, Profile};
+use retrial_core::model::Architecture;
+use retrial_core::train::{OptimiserConfig, Schedule};
+
+use crate::config::{Arm, Config, Measure, Probe, TaskConfig};
+use crate::course::{epochs, plan};
+use crate::deficit::Deficit;
+
+/// Epochs of the paper's control, and the factor of its rate at each.
+const PAPER_EPOCHS: f64 = 160.;
+const PAPER_FACTOR: f64 = 0.97;
+
+/// Removal curve of the main network (Fig. 1A), with the controls that start late (C1), restart the rate (C3) or train
+/// longer (C4).
+pub const BLUR: &str = "blur";
+/// C1 of the same.
+pub const LATE: &str = "late-start";
+/// Sliding windows (Fig. 1C).
+pub const WINDOWS: &str = "windows";
+/// Vertical flip, permuted labels, noise.
+pub const OTHERS: [(&str, Deficit); 3] =
+    [("flip", Deficit::Flip), ("permuted-labels", Deficit::PermutedLabels), ("noise", Deficit::Noise)];
+/// Removal at a fixed rate (C2).
+pub const FIXED: &str = "fixed-rate";
+/// Removal with Adam.
+pub const ADAM: &str = "adam";
+/// Removal on digits.
+pub const DIGITS: &str = "digits";
+/// Removal for each depth.
+pub const DEPTHS: [&str; 3] = ["depth-1", "depth-2", "depth-3"];
+/// Windows without, with less and with more weight decay than the main network.
+pub const DECAYS: [(&str, f64); 2] = [("decay-none", 0.), ("decay-more", 0.003)];
+
+/// Sizes of a profile.
+struct Scale {
+    seeds: usize,
+    photos: TaskConfig,
+    width: usize,
+    batch: usize,
+    rate: f64,
+    /// E: epochs of the control, and after every removal.
+    clean: usize,
+    removals: &'static [usize],
+    /// Removal epochs of the other deficits.
+    other_removals: &'static [usize],
+    /// Length of the windows, and a second one (Fig. 4).
+    windows: &'static [usize],
+    onsets: &'static [usize],
+    end: usize,
+    fixed_rate: f64,
+    fixed_removals: &'static [usize],
+    measure: Measure,
+    probe: Probe,
+    padding: usize,
+    /// How many times longer the clean training of C4 is.
+    longer: &'static [usize],
+    digits: TaskConfig,
+    digits_widths: &'static [usize],
+    digits_clean: usize,
+    digits_removals: &'static [usize],
+    depth_width: usize,
+    depth_constant: bool,
+    /// Depth, Adam, weight decay and variants of the deficits, which a short profile leaves out.
+    wide: bool,
+}
+
+const fn photos(dataset: DatasetId, train: usize, test: usize, side: usize) -> TaskConfig {
+    TaskConfig { dataset, train, test, side }
+}
+
+const SMOKE: Scale = Scale {
+    seeds: 2,
+    photos: photos(DatasetId::Cifar10Subset, 60, 50, 16),
+    width: 4,
+    batch: 20,
+    rate: 0.05,
+    clean: 3,
+    removals: &[0, 1, 2],
+    other_removals: &[2],
+    windows: &[1],
+    onsets: &[0, 2],
+    end: 4,
+    fixed_rate: 0.01,
+    fixed_removals: &[0, 2],
+    measure: Measure { every: 2, last: 1, re_estimate: 50 },
+    probe: Probe { images: 20, batch: 5, every: 1 },
+    padding: 2,
+    longer: &[2],
+    digits: photos(DatasetId::Mnist, 60, 50, 32),
+    digits_widths: &[20, 10],
+    digits_clean: 2,
+    digits_removals: &[0, 2],
+    depth_width: 4,
+    depth_constant: true,
+    wide: false,
+};
+
+const QUICK: Scale = Scale {
+    seeds: 3,
+    photos: photos(DatasetId::Cifar10Subset, 2_000, 2_000, 16),
+    width: 8,
+    batch: 25,
+    rate: 0.05,
+    clean: 16,
+    removals: &[0, 4, 8, 12, 15],
+    other_removals: &[15],
+    windows: &[4],
+    onsets: &[0, 4, 8, 12],
+    end: 30,
+    fixed_rate: 0.01,
+    fixed_removals: &[0, 15],
+    measure: Measure { every: 8, last: 2, re_estimate: 500 },
+    probe: Probe { images: 250, batch: 10, every: 3 },
+    padding: 2,
+    longer: &[2],
+    digits: photos(DatasetId::Mnist, 500, 1_000, 32),
+    digits_widths: &[100, 80, 60, 40],
+    digits_clean: 10,
+    digits_removals: &[0, 10],
+    ..SMOKE
+};
+
+const STANDARD: Scale = Scale {
+    seeds: 5,
+    photos: photos(DatasetId::Cifar10Subset, 5_000, 2_500, 16),
+    width: 16,
+    batch: 32,
+    clean: 32,
+    removals: &[0, 8, 16, 24, 30],
+    other_removals: &[16, 30],
+    windows: &[8, 12],
+    onsets: &[0, 4, 8, 16, 24],
+    end: 60,
+    fixed_removals: &[0, 16, 30, 56],
+    measure: Measure { every: 4, last: 5, re_estimate: 1_000 },
+    probe: Probe { images: 500, batch: 5, every: 2 },
+    longer: &[2, 3],
+    digits: photos(DatasetId::Mnist, 5_000, 10_000, 32),
+    digits_widths: &[500, 400, 300, 200, 100],
+    digits_clean: 36,
+    digits_removals: &[0, 16, 32, 56, 88],
+    depth_width: 32,
+    wide: true,
+    ..QUICK
+};
+
+/// The paper's own: appendix A as far as it is known. Momentum is not stated there; 0.9 is what later code of the authors
+/// has.
+const PAPER: Scale = Scale {
+    seeds: 3,
+    photos: photos(DatasetId::Cifar10, 50_000, 10_000, 32),
+    width: 96,
+    batch: 128,
+    rate: 0.05,
+    clean: 160,
+    removals: &[0, 20, 40, 60, 80, 100, 120, 140, 150],
+    other_removals: &[20, 40, 60, 80, 100, 120, 140, 150],
+    windows: &[40, 60],
+    onsets: &[0, 20, 40, 60, 80, 100, 120, 140],
+    end: 300,
+    fixed_rate: 0.001,
+    fixed_removals: &[0, 40, 80, 120, 160, 200, 240, 280],
+    measure: Measure { every: 5, last: 5, re_estimate: 50_000 },
+    probe: Probe { images: 1_000, batch: 5, every: 5 },
+    padding: 4,
+    longer: &[2, 3],
+    digits: photos(DatasetId::Mnist, 60_000, 10_000, 32),
+    digits_widths: &[2_500, 2_000, 1_500, 1_000, 500],
+    digits_clean: 180,
+    digits_removals: &[0, 40, 80, 120, 160, 200, 240, 280, 320, 360, 400, 440],
+    depth_width: 96,
+    depth_constant: false,
+    wide: true,
+};
+
+/// The experiments of a profile.
+pub fn grid(profile: Profile, seeds: Option<usize>) -> Vec<Experiment<Config>> {
+    let scale = match profile {
+        Profile::Smoke => &SMOKE,
+        Profile::Quick => &QUICK,
+        Profile::Standard => &STANDARD,
+        Profile::Paper => &PAPER,
+    };
+    experiments(scale, seeds.unwrap_or(scale.seeds) as u64)
+}
+
+fn experiments(scale: &Scale, seeds: u64) -> Vec<Experiment<Config>> {
+    let clean = scale.clean;
+    let last = |removals: &[usize]| removals.iter().copied().max().unwrap_or(0);
+    let removals = |removals: &[usize], clean: usize| -> Vec<Arm> {
+        removals.iter().map(|&removal| Arm::Removal { removal, clean }).collect()
+    };
+    let windows = |lengths: &[usize]| -> Vec<Arm> {
+        let end = scale.end;
+        let control = Arm::Removal { removal: 0, clean: end };
+        let window = |&length: &usize| scale.onsets.iter().map(move |&onset| Arm::Window { onset, length, end });
+        std::iter::once(control).chain(lengths.iter().flat_map(window)).collect()
+    };
+    let base = Config {
+        task: scale.photos,
+        architecture: Architecture::AllCnn { width: scale.width },
+        optimiser: OptimiserConfig::sgd(0.9, 1e-3),
+        schedule: Schedule::Exponential { rate: scale.rate, factor: PAPER_FACTOR.powf(PAPER_EPOCHS / clean as f64) },
+        augmentation: Augmentation { flip: true, crop: Some(Crop { padding: scale.padding, fill: Fill::Zero }) },
+        batch: scale.batch,
+        deficit: Deficit::Blur,
+        arms: vec![],
+        measure: scale.measure,
+        probe: None,
+        seed: 0,
+    };
+    let with = |name: &str, question: &str, change: &dyn Fn(&mut Config)| {
+        let cell = |seed| {
+            let mut config = Config { seed, ..base.clone() };
+            change(&mut config);
+            config
+        };
+        Experiment { name: name.into(), question: question.into(), cells: (0..seeds).map(cell).collect() }
+    };
+
+    let mut grid = vec![
+        with(BLUR, "Blur from the start until epoch N, then clean images: is accuracy lost for good?", &|c| {
+            let latest = last(scale.removals);
+            c.arms = removals(scale.removals, clean);
+            c.arms.push(Arm::Restart { removal: latest, clean });
+            c.arms.extend(scale.longer.iter().map(|&k| Arm::Removal { removal: latest, clean: k * clean }));
+            c.probe = Some(scale.probe);
+        }),
+        with(LATE, "Control C1: a fresh network at the rates that are left after epoch N", &|c| {
+            let late = |&start: &usize| Arm::LateStart { start, clean };
+            c.arms = scale.removals.iter().filter(|&&n| n > 0).map(late).collect();
+        }),
+        with(WINDOWS, "A window of blur that opens at each epoch: when does it hurt most?", &|c| {
+            c.arms = windows(scale.windows);
+            c.probe = None;
+        }),
+    ];
+    for (name, deficit) in OTHERS {
+        let question = "Does a deficit that leaves fine detail alone, or shows nothing at all, leave a trace?";
+        grid.push(with(name, question, &|c| {
+            c.deficit = deficit;
+            c.arms = removals(scale.other_removals, clean);
+            c.probe = (deficit == Deficit::Flip).then_some(scale.probe);
+        }));
+    }
+    grid.push(with(FIXED, "Control C2: blur at a fixed rate, which cannot starve a late network", &|c| {
+        c.schedule = Schedule::Constant { rate: scale.fixed_rate };
+        c.arms = removals(scale.fixed_removals, clean);
+    }));
+    grid.push(with(DIGITS, "Fully connected network on digits at a fixed rate: does blur leave a trace?", &|c| {
+        c.task = scale.digits;
+        c.architecture = Architecture::NormMlp { widths: scale.digits_widths.to_vec() };
+        c.optimiser = OptimiserConfig::sgd(0.9, 0.);
+        c.schedule = Schedule::Constant { rate: 0.005 };
+        c.augmentation.crop = Some(Crop { padding: 4, fill: Fill::Zero });
+        c.arms = removals(scale.digits_removals, scale.digits_clean);
+    }));
+    if scale.wide {
+        grid.push(with(ADAM, "Adam: does blur leave a trace?", &|c| {
+            c.optimiser = OptimiserConfig::adam(1e-4);
+            c.schedule = Schedule::Constant { rate: 1e-3 };
+            c.arms = removals(&[0, last(scale.removals)], clean);
+        }));
+        for (i, name) in DEPTHS.into_iter().enumerate() {
+            grid.push(with(name, "Does a deeper network lose more?", &|c| {
+                let (width, constant) = (scale.depth_width, scale.depth_constant);
+                c.architecture = Architecture::AllCnnFamily { width, stages: i + 1, constant };
+                c.schedule = Schedule::Constant { rate: scale.fixed_rate };
+                c.arms = removals(&[0, last(scale.removals)], clean);
+            }));
+        }
+        for (name, decay) in DECAYS {
+            grid.push(with(name, "Does weight decay change when a window of blur hurts?", &|c| {
+                c.optimiser = OptimiserConfig::sgd(0.9, decay);
+                c.arms = windows(&scale.windows[..1]);
+            }));
+        }
+        for deficit in [Deficit::BlurAliased, Deficit::ShuffledLabels, Deficit::FixedNoise] {
+            grid.push(with(deficit.name(), "The other reading of a deficit: does it matter?", &|c| {
+                c.deficit = deficit;
+                c.arms = removals(&[last(scale.removals)], clean);
+            }));
+        }
+        grid.push(with("no-momentum", "Blur without momentum, which the paper does not state", &|c| {
+            c.optimiser = OptimiserConfig::sgd(0., 1e-3);
+            c.arms = removals(&[0, last(scale.removals)], clean);
+        }));
+    }
+    grid
+}
+
+/// Rough seconds of a cell on one core of a laptop.
+pub fn expected_seconds(config: &Config) -> f64 {
+    let pixels = (config.task.side * config.task.side) as f64;
+    let w = |width: usize| (width * width) as f64;
+    let multiply_adds = match &config.architecture {
+        Architecture::AllCnn { width } => 36.7 * pixels * w(*width) + 27. * pixels * *width as f64,
+        Architecture::AllCnnFamily { width, stages, .. } => 20. * pixels * w(*width) * (*stages as f64).sqrt(),
+        Architecture::NormMlp { widths } => {
+            widths.iter().fold((0, pixels as usize), |(sum, from), &to| (sum + from * to, to)).0 as f64
+        }
+        _ => 1e7,
+    };
+    let images = epochs(&plan(&config.arms)) as f64 * config.task.train as f64;
+    images * (6. * multiply_adds / 3e10 + 2e-5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROFILES: [Profile; 4] = [Profile::Smoke, Profile::Quick, Profile::Standard, Profile::Paper];
+
+    fn cells(profile: Profile) -> Vec<(String, Config)> {
+        let cells = |e: Experiment<Config>| e.cells.into_iter().map(move |c| (e.name.clone(), c));
+        grid(profile, None).into_iter().flat_map(cells).collect()
+    }
+
+    #[test]
+    fn the_rate_ends_where_the_papers_does() {
+        for profile in PROFILES {
+            let (_, config) = cells(profile).into_iter().find(|(name, _)| name == BLUR).unwrap();
+            let clean = config.arms.iter().map(|arm| arm.steps().len()).min().unwrap();
+            let ratio = config.schedule.rate(clean as f64) / config.schedule.rate(0.);
+            assert!((ratio / PAPER_FACTOR.powf(PAPER_EPOCHS) - 1.).abs() < 1e-9, "{ratio}");
+        }
+    }
+
+    /// Every removal has the control's number of clean epochs, and every late start the same rates as its removal.
+    #[test]
+    fn courses_are_matched_in_clean_epochs_and_rates() {
+        for profile in PROFILES {
+            let all = cells(profile);
+            let of = |wanted: &str| &all.iter().find(|(name, _)| name == wanted).unwrap().1;
+            let (blur, late) = (of(BLUR), of(LATE));
+            assert_eq!(blur.schedule, late.schedule);
+            for arm in &late.arms {
+                let Arm::LateStart { start, clean } = *arm else { panic!("{arm}") };
+                let removal = Arm::Removal { removal: start, clean };
+                assert!(blur.arms.contains(&removal), "{removal}");
+                assert_eq!(removal.steps()[start..], arm.steps());
+            }
+            for (name, config) in &all {
+                let json = serde_json::to_string(config).unwrap();
+                assert_eq!(&serde_json::from_str::<Config>(&json).unwrap(), config, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Tables and figures, from finished cells alone.
+
+use retrial_core::Seed;
+use retrial_core::chart::{Axis, Color, Figure, Image, Layer, Panel, Share, Thumbnail};
+use retrial_core::data::{Dataset, DatasetId};
+use retrial_core::results::{Error, Table};
+use retrial_core::stats::{Interval, mean_t_interval};
+use serde::Serialize;
+
+use crate::claims::reported;
+use crate::config::{Arm, TaskConfig};
+use crate::deficit::{Deficit, Lens};
+use crate::experiments::{BLUR, DIGITS, FIXED, LATE, OTHERS, WINDOWS};
+use crate::readings::{Curve, PaperResults, fisher, learning_curve, plateau, scale_free_trace, shares, trace};
+use crate::task::Task;
+use crate::trial::FisherRow;
+
+/// Epochs of the paper's control.
+const PAPER_EPOCHS: f64 = 160.;
+
+const BLURRED: &str = "blur until N, then clean";
+const LATE_START: &str = "no blur, late start (C1)";
+
+/// Accuracy of one course; a row of `courses.csv`.
+#[derive(Serialize)]
+struct CourseRow {
+    experiment: String,
+    course: String,
+    seeds: usize,
+    accuracy: f64,
+    ci95_low: Option<f64>,
+    ci95_high: Option<f64>,
+    drop: Option<f64>,
+    drop_ci95_low: Option<f64>,
+    drop_ci95_high: Option<f64>,
+}
+
+/// Fisher information of one course, mean over seeds; a row of `fisher.csv`.
+#[derive(Serialize)]
+struct TraceRow {
+    experiment: String,
+    course: String,
+    epoch: usize,
+    seeds: usize,
+    trace: f64,
+    scale_free_trace: f64,
+    entropy: f64,
+}
+
+/// Accuracies and drops of every course, and Fisher readings.
+///
+/// # Errors
+/// If a table of a cell cannot be read.
+pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
+    let (mut courses, mut traces) = (vec![], vec![]);
+    for experiment in &results.experiments {
+        let curve = Curve::of(results, &experiment.name);
+        // The control of the photos serves the other deficits and the late starts.
+        let base = Curve::of(results, BLUR);
+        let control = match curve.windows(false) {
+            Some((control, _)) => control,
+            None => curve.removal(0),
+        };
+        let controls = if curve.0.contains_key(&control) { curve.clone() } else { base.clone().and(curve.clone()) };
+        let control = if curve.0.contains_key(&control) { control } else { base.removal(0) };
+        for (&arm, seeds) in &curve.0 {
+            let values: Vec<f64> = seeds.values().copied().collect();
+            let interval = mean_t_interval(&values, 0.95).ok();
+            let drop = controls.difference(control, arm);
+            courses.push(CourseRow {
+                experiment: experiment.name.clone(),
+                course: arm.to_string(),
+                seeds: values.len(),
+                accuracy: values.iter().sum::<f64>() / values.len() as f64,
+                ci95_low: interval.map(|i| i.low),
+                ci95_high: interval.map(|i| i.high),
+                drop: drop.map(|i| i.estimate),
+                drop_ci95_low: drop.map(|i| i.low),
+                drop_ci95_high: drop.map(|i| i.high),
+            });
+            for (epoch, rows) in readings(results, &experiment.name, arm)? {
+                let n = rows.len() as f64;
+                traces.push(TraceRow {
+                    experiment: experiment.name.clone(),
+                    course: arm.to_string(),
+                    epoch,
+                    seeds: rows.len(),
+                    trace: rows.iter().map(|r| trace(r)).sum::<f64>() / n,
+                    scale_free_trace: rows.iter().map(|r| scale_free_trace(r)).sum::<f64>() / n,
+                    entropy: rows.iter().map(|r| r[0].entropy).sum::<f64>() / n,
+                });
+            }
+        }
+    }
+    Ok(vec![Table::from_rows("courses", &courses)?, Table::from_rows("fisher", &traces)?])
+}
+
+/// Fisher readings of a course at each epoch: one entry a seed.
+fn readings(
+    results: &PaperResults,
+    experiment: &str,
+    arm: Arm,
+) -> Result<std::collections::BTreeMap<usize, Vec<Vec<FisherRow>>>, Error> {
+    let mut of = std::collections::BTreeMap::new();
+    for cell in results.finished(experiment) {
+        for (epoch, rows) in fisher(cell, arm)? {
+            of.entry(epoch).or_insert_with(Vec::new).push(rows);
+        }
+    }
+    Ok(of)
+}
+
+/// All figures that there are cells for.
+///
+/// # Errors
+/// If a table of a cell or the embedded images cannot be read.
+pub fn figures(results: &PaperResults) -> Result<Vec<(String, Figure)>, Error> {
+    let mut figures = vec![];
+    let mut add = |name: &str, figure: Option<Figure>| figures.extend(figure.map(|f| (name.to_string(), f)));
+    add("removal", removal(results)?);
+    add("sensitivity", sensitivity(results)?);
+    add("deficits", deficits(results)?);
+    add("controls", controls(results));
+    add("fisher", fisher_over_time(results)?);
+    add("layers", layers(results)?);
+    Ok(figures)
+}
+
+fn band(points: &[(f64, Option<Interval>)]) -> Vec<(f64, f64, f64, f64)> {
+    points.iter().filter_map(|(x, i)| i.map(|i| (*x, i.estimate, i.low, i.high))).collect()
+}
+
+/// What the runs of an experiment are, for subtitles.
+fn setting(results: &PaperResults, experiment: &str) -> String {
+    let cells = results.finished(experiment);
+    let Some(cell) = cells.first() else { return String::new() };
+    let t = cell.config.task;
+    format!("{}, {} images of {} x {} pixels, {} seeds", t.dataset, t.train, t.side, t.side, cells.len())
+}
+
+/// Fig. 1A, in the paper's epochs.
+fn removal(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let curve = Curve::of(results, BLUR).and(Curve::of(results, LATE));
+    let (Some(clean), [_, _, ..]) = (curve.clean(), &curve.removals()[..]) else { return Ok(None) };
+    let scale = PAPER_EPOCHS / clean as f64;
+    let points = |arm: &dyn Fn(usize) -> Arm| -> Vec<(f64, Option<Interval>)> {
+        curve.removals().into_iter().map(|n| (n as f64 * scale, curve.accuracy(arm(n)))).collect()
+    };
+    let late = |n: usize| if n == 0 { curve.removal(0) } else { Arm::LateStart { start: n, clean } };
+    let learning: Vec<(usize, f64)> = learning_curve(results, BLUR)?;
+    let reported = reported()?;
+    let (solid, dashed) = (reported.item("Fig1A solid").points(), reported.item("Fig1A dashed").points());
+    let x = || Axis::linear("epoch N, in the paper's epochs (control: 160)").range(0., 160.);
+    let mut ours = Panel::new()
+        .title("here")
+        .x(x())
+        .y(Axis::linear("final test accuracy (%)"))
+        .layer(Layer::theory("control while it trains", learning.iter().map(|&(e, a)| (e as f64 * scale, a))))
+        .layer(Layer::band(BLURRED, band(&points(&|n| curve.removal(n)))).color(Color::VERMILLION))
+        .layer(Layer::band(LATE_START, band(&points(&late))).color(Color::BLUE));
+    if let Some(flat) = plateau(&learning) {
+        ours = ours.layer(Layer::vertical("control flat from here", flat as f64 * scale));
+    }
+    let paper = Panel::new()
+        .title("paper (All-CNN, full CIFAR-10)")
+        .x(x())
+        .y(Axis::linear("final test accuracy (%)"))
+        .layer(Layer::theory("control while it trains", dashed))
+        .layer(Layer::paper(solid));
+    Ok(Some(
+        Figure::new("Does early blur lower accuracy for good?")
+            .subtitle(&format!("{}; bands are 95 % intervals", setting(results, BLUR)))
+            .panel(ours)
+            .panel(paper)
+            .columns(2)
+            .heights([330.])
+            .caption("Every course trains as many clean epochs as the control, but at the rate that is left by then."),
+    ))
+}
+
+/// Fig. 1C, in the paper's epochs.
+fn sensitivity(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let (curve, clean) = (Curve::of(results, WINDOWS), Curve::of(results, BLUR).clean());
+    let (Some((control, list)), Some(clean)) = (curve.windows(false), clean) else { return Ok(None) };
+    let scale = PAPER_EPOCHS / clean as f64;
+    let drops: Vec<(f64, Option<Interval>)> =
+        list.iter().map(|&(onset, arm)| (onset as f64 * scale, curve.difference(control, arm))).collect();
+    let length = match list.first() {
+        Some((_, Arm::Window { length, .. })) => *length as f64 * scale,
+        _ => 0.,
+    };
+    let panel = Panel::new()
+        .x(Axis::linear("onset of the window, in the paper's epochs").range(-5., 150.))
+        .y(Axis::linear("loss of final accuracy (percentage points)"))
+        .layer(Layer::horizontal("no loss", 0.))
+        .layer(Layer::band("here", band(&drops)).color(Color::VERMILLION))
+        .layer(Layer::paper(reported()?.item("Fig1C solid").points()));
+    Ok(Some(
+        Figure::new("When does a window of blur hurt most?")
+            .subtitle(&format!("{}; windows of {length:.0} epochs, band: 95 % interval", setting(results, WINDOWS)))
+            .panel(panel)
+            .heights([360.])
+            .caption("Paper: windows of 40 epochs, All-CNN, full CIFAR-10, read from Fig. 1C."),
+    ))
+}
+
+/// Final accuracy after each deficit beside the late start, and the images themselves.
+fn deficits(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let late = Curve::of(results, LATE);
+    let all: Vec<(&str, Curve)> = std::iter::once(("blur", Curve::of(results, BLUR)))
+        .chain(OTHERS.iter().map(|(name, _)| (*name, Curve::of(results, name))))
+        .filter(|(_, curve)| !curve.0.is_empty())
+        .collect();
+    let Some((_, blur)) = all.first() else { return Ok(None) };
+    let (Some(clean), Some(&at)) = (blur.clean(), blur.removals().last()) else { return Ok(None) };
+    let mut rows = vec![("control".to_string(), blur.accuracy(blur.removal(0)))];
+    rows.push(("late start (C1)".into(), late.accuracy(Arm::LateStart { start: at, clean })));
+    rows.extend(all.iter().map(|(name, curve)| (name.replace('-', " "), curve.accuracy(curve.removal(at)))));
+    let rows: Vec<(String, Interval)> = rows.into_iter().filter_map(|(name, i)| Some((name, i?))).collect();
+    let panel = Panel::new()
+        .y(Axis::categories("", rows.iter().map(|(name, _)| name.clone())))
+        .x(Axis::linear("final test accuracy (%)"))
+        .layer(
+            Layer::forest("mean and 95 % interval", rows.iter().map(|(_, i)| (i.estimate, i.low, i.high)))
+                .color(Color::BLUE),
+        );
+    let title = format!("Which deficits leave a trace? Deficit until epoch {at} of {clean}");
+    Ok(Some(
+        Figure::new(&title)
+            .subtitle(&format!("{}; then {clean} clean epochs", setting(results, BLUR)))
+            .panel(panel)
+            .panel(images()?)
+            .heights([42. * rows.len() as f64 + 40., 190.])
+            .caption("Photos are shown at 32 x 32 pixels; labels permuted leave them as they are."),
+    ))
+}
+
+/// Three photos as a network sees them under each deficit.
+pub fn images() -> Result<Panel, Error> {
+    let data = Dataset::load(DatasetId::Cifar10Subset, None).map_err(Error::other)?;
+    let config = TaskConfig { dataset: DatasetId::Cifar10Subset, train: 10, test: 10, side: 32 };
+    let task = Task::of(&data, &config, Seed(1)).map_err(Error::other)?;
+    let samples = [1, 8];
+    let x = task.batch(&task.train, &samples, &candle_core::Device::Cpu).map_err(Error::other)?;
+    let clean: Vec<f32> = x.flatten_all().and_then(|x| x.to_vec1()).map_err(Error::other)?;
+    let retrial_core::data::Normalisation::PerChannel(scale) = &task.normalisation else {
+        return Err(Error::other("photos are normalised by channel"));
+    };
+    let deficits = [None, Some(Deficit::Blur), Some(Deficit::BlurAliased), Some(Deficit::Flip), Some(Deficit::Noise)];
+    let mut thumbnails = vec![];
+    for row in 0..samples.len() {
+        for deficit in deficits {
+            let mut pixels = clean.clone();
+            if let Some(deficit) = deficit {
+                Lens::new(deficit, 32, 3, Seed(1)).spoil(&mut pixels, &samples, 0, 0);
+            }
+            let image = &pixels[row * 3072..][..3072];
+            let byte = |x: usize, y: usize, c: usize| {
+                let (mean, deviation) = scale[c];
+                (255. * (image[(y * 32 + x) * 3 + c] * deviation + mean)).round().clamp(0., 255.) as u8
+            };
+            let image = Image::new(32, 32, |x, y| Color(byte(x, y, 0), byte(x, y, 1), byte(x, y, 2)));
+            thumbnails.push(Thumbnail::new(image, deficit.map_or("clean", Deficit::name)));
+        }
+    }
+    Ok(Panel::sheet(deficits.len(), thumbnails))
+}
+
+/// What is left of the loss when the controls are taken into account.
+fn controls(results: &PaperResults) -> Option<Figure> {
+    let blur = Curve::of(results, BLUR).and(Curve::of(results, LATE));
+    let (clean, at) = (blur.clean()?, blur.removals().last().copied()?);
+    let (control, blurred) = (blur.removal(0), blur.removal(at));
+    let longer = blur
+        .0
+        .keys()
+        .copied()
+        .filter(|arm| matches!(arm, Arm::Removal { removal, clean: own } if *removal == at && *own > clean))
+        .max();
+    let late = Arm::LateStart { start: at, clean };
+    let mut rows = vec![
+        ("as described: control - blur".to_string(), blur.difference(control, blurred)),
+        ("late start alone (C1): control - C1".into(), blur.difference(control, late)),
+        ("beyond a late start: C1 - blur".into(), blur.difference(late, blurred)),
+    ];
+    for (name, experiment) in
+        [("fixed rate (C2): control - blur", FIXED), ("digits, fixed rate: control - blur", DIGITS)]
+    {
+        let curve = Curve::of(results, experiment);
+        let last = curve.removals().last().copied().unwrap_or(0);
+        rows.push((name.into(), curve.difference(curve.removal(0), curve.removal(last))));
+    }
+    rows.push((
+        "rate restarted (C3): control - C3".into(),
+        blur.difference(control, Arm::Restart { removal: at, clean }),
+    ));
+    rows.push(("longer training (C4): control - C4".into(), longer.and_then(|arm| blur.difference(control, arm))));
+    let rows: Vec<(String, Interval)> = rows.into_iter().filter_map(|(name, i)| Some((name, i?))).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let panel = Panel::new()
+        .y(Axis::categories("", rows.iter().map(|(name, _)| name.clone())))
+        .x(Axis::linear("loss of final accuracy (percentage points)"))
+        .layer(Layer::vertical("no loss", 0.))
+        .layer(
+            Layer::forest("mean and 95 % interval", rows.iter().map(|(_, i)| (i.estimate, i.low, i.high)))
+                .color(Color::VERMILLION),
+        );
+    Some(
+        Figure::new("Is it the blur, or the learning rate that is left after it?")
+            .subtitle(&format!("{}; blur until epoch {at} of {clean}", setting(results, BLUR)))
+            .panel(panel)
+            .heights([42. * rows.len() as f64 + 40.]),
+    )
+}
+
+/// Trace of the Fisher information over time, raw and with the scale of the weights taken out.
+fn fisher_over_time(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let curve = Curve::of(results, BLUR);
+    let mut panels = vec![];
+    type Reading = fn(&[FisherRow]) -> f64;
+    for (title, label, of) in [
+        ("trace", "trace of F", trace as Reading),
+        ("trace times squared weights, by layer", "sum of |w|² tr F", scale_free_trace as Reading),
+    ] {
+        let mut panel = Panel::new().title(title).x(Axis::linear("epoch").whole()).y(Axis::log(label));
+        for n in curve.removals() {
+            let name = if n == 0 { "control".to_string() } else { format!("blur until {n}") };
+            let line: Vec<(f64, f64)> = readings(results, BLUR, curve.removal(n))?
+                .into_iter()
+                .map(|(epoch, rows)| {
+                    (epoch as f64, (rows.iter().map(|r| of(r).ln()).sum::<f64>() / rows.len() as f64).exp())
+                })
+                .collect();
+            if !line.is_empty() {
+                panel = panel.layer(Layer::line(&name, line).markers(true));
+            }
+        }
+        panels.push(panel);
+    }
+    if curve.removals().len() < 2 {
+        return Ok(None);
+    }
+    Ok(Some(
+        Figure::new("Does blur raise the Fisher information of the weights?")
+            .subtitle(&format!("{}; geometric mean over seeds", setting(results, BLUR)))
+            .panels(panels)
+            .columns(2)
+            .heights([330.])
+            .caption(
+                "Labels drawn from the network, clean training images. Paper: same shapes expected, no numbers known.",
+            ),
+    ))
+}
+
+/// Share of each layer in the trace over time.
+fn layers(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let (blur, flip) = (Curve::of(results, BLUR), Curve::of(results, OTHERS[0].0));
+    let Some(&at) = blur.removals().last() else { return Ok(None) };
+    let mut panels = vec![];
+    for (title, experiment, arm) in [
+        ("control".to_string(), BLUR, blur.removal(0)),
+        (format!("blur until {at}"), BLUR, blur.removal(at)),
+        (format!("upside down until {at}"), OTHERS[0].0, flip.removal(at)),
+    ] {
+        let of = readings(results, experiment, arm)?;
+        let Some(names) = of.values().next().map(|rows| rows[0].iter().map(|l| l.layer.clone()).collect::<Vec<_>>())
+        else {
+            continue;
+        };
+        let mut panel = Panel::new()
+            .title(&title)
+            .x(Axis::linear("epoch").whole())
+            .y(Axis::linear("share of the trace").range(0., 1.));
+        for (i, name) in names.iter().enumerate() {
+            let at = |(&epoch, rows): (&usize, &Vec<Vec<FisherRow>>)| {
+                (epoch as f64, rows.iter().map(|r| shares(r)[i]).sum::<f64>() / rows.len() as f64)
+            };
+            panel = panel.layer(Layer::area(name, of.iter().map(at)));
+        }
+        panels.push(panel);
+    }
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    let columns = panels.len();
+    Ok(Some(
+        Figure::new("Which layers hold the Fisher information?")
+            .subtitle(&format!("{}; mean over seeds, first layer at the bottom", setting(results, BLUR)))
+            .panels(panels)
+            .columns(columns)
+            .share_y(Share::All)
+            .heights([300.]),
+    ))
+}

@@ -1,0 +1,376 @@
+//! `sensitivity`: when were the user's own networks most sensitive?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use retrial_core::Seed;
+use retrial_core::chart::{Axis, Color, Figure, Layer, Panel};
+use retrial_core::experiment::replace_file;
+use retrial_core::results::short;
+use retrial_core::stats::{Interval, bootstrap, mean_t_interval, spearman};
+
+/// Draws of the bootstrap over seeds.
+const DRAWS: usize = 2_000;
+const COLUMNS: [&str; 4] = ["seed", "onset", "window", "accuracy"];
+
+/// Why the numbers were not judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line that cannot be used.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// A file that cannot be judged.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A result could not be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The chart could not be saved.
+    #[error(transparent)]
+    Chart(#[from] retrial_core::chart::Error),
+}
+
+/// The command line of `sensitivity`.
+pub fn command() -> Command {
+    Command::new("sensitivity")
+        .about("Find the critical period in your own runs: accuracies after a deficit that began at several epochs")
+        .long_about(
+            "Find the critical period in your own runs.\n\nThe file has a header and the columns seed, onset, window and \
+             accuracy: one row for each run, with the epoch at which its deficit began and the number of epochs it lasted. \
+             The control of a seed, without deficit, has an empty onset. Accuracies are shares (0 to 1) or per cent (0 to \
+             100), not both.",
+        )
+        .arg(
+            Arg::new("file")
+                .value_name("RUNS.csv")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Columns seed,onset,window,accuracy"),
+        )
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("DIR")
+                .default_value(".")
+                .value_parser(value_parser!(PathBuf))
+                .help("Where sensitivity.csv, sensitivity.svg and sensitivity.png go"),
+        )
+}
+
+/// Reads the file, writes what was found and prints it.
+///
+/// # Errors
+/// With file and line, if a row cannot be used.
+pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
+    let path: &PathBuf = arguments.get_one("file").expect("required");
+    let out: &PathBuf = arguments.get_one("out").expect("has a default");
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let report = Report::new(path, &text)?;
+    fs::create_dir_all(out).map_err(|source| Error::Write { path: out.clone(), source })?;
+    let csv = out.join("sensitivity.csv");
+    replace_file(&csv, report.csv().as_bytes()).map_err(|source| Error::Write { path: csv, source })?;
+    report.figure().save(&out.join("sensitivity"))?;
+    // A reader that has seen enough is no failure.
+    let _ = io::Write::write_all(&mut io::stdout(), report.text().as_bytes());
+    Ok(())
+}
+
+/// Sensitivity at one onset: the mean paired drop in percentage points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Onset {
+    /// Epoch at which the deficit began.
+    pub onset: f64,
+    /// Drops, control minus run, by seed.
+    pub drops: BTreeMap<u64, f64>,
+    /// Mean drop.
+    pub mean: f64,
+    /// 95 % interval of the mean; none with fewer than two seeds.
+    pub interval: Option<Interval>,
+}
+
+/// Runs of one window length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Epochs that the deficit lasted.
+    pub length: f64,
+    /// In order of the onset.
+    pub onsets: Vec<Onset>,
+    /// Onset of the largest mean drop.
+    pub peak: f64,
+    /// Its 95 % bootstrap interval over seeds; none with fewer than two seeds that have every onset.
+    pub peak_interval: Option<Interval>,
+    /// Spearman correlation of onset and mean drop, and its p value; none with fewer than three onsets.
+    pub trend: Option<(f64, f64)>,
+}
+
+/// What was found in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// By length.
+    pub windows: Vec<Window>,
+}
+
+impl Report {
+    /// Judges the rows of a file, `text`; `path` names it in messages.
+    ///
+    /// # Errors
+    /// With file and line, if a row cannot be used.
+    pub fn new(path: &Path, text: &str) -> Result<Self, Error> {
+        let rows = read(path, text)?;
+        let content = |problem: &str| Error::Content { path: path.into(), problem: problem.into() };
+        if rows.is_empty() {
+            return Err(content("has a header and no rows; write one row for each run"));
+        }
+        // One scale for the whole file: the first row beyond 1 makes it per cent, and then no row may look like a share.
+        let percent = rows.iter().any(|row| row.accuracy > 1.);
+        if percent && let Some(row) = rows.iter().find(|row| row.accuracy > 0. && row.accuracy <= 1.) {
+            let problem = format!(
+                "an accuracy of {} where others are per cent; write all as shares from 0 to 1, or all from 0 to 100",
+                row.accuracy
+            );
+            return Err(Error::Line { path: path.into(), line: row.line, problem });
+        }
+        let scale = if percent { 1. } else { 100. };
+        let mut controls: BTreeMap<u64, f64> = BTreeMap::new();
+        let mut runs: BTreeMap<(u64, u64), BTreeMap<u64, (f64, u64)>> = BTreeMap::new();
+        for row in &rows {
+            let duplicate = match row.window {
+                None => controls.insert(row.seed, scale * row.accuracy).is_some(),
+                // Positive floats are ordered as their bits.
+                Some((onset, length)) => {
+                    let key = (length.to_bits(), onset.to_bits());
+                    runs.entry(key).or_default().insert(row.seed, (scale * row.accuracy, row.line)).is_some()
+                }
+            };
+            if duplicate {
+                let problem = format!("seed {} has this run twice; remove one of the rows", row.seed);
+                return Err(Error::Line { path: path.into(), line: row.line, problem });
+            }
+        }
+        let mut windows: Vec<Window> = vec![];
+        for ((length, onset), seeds) in runs {
+            let (length, onset) = (f64::from_bits(length), f64::from_bits(onset));
+            let mut drops = BTreeMap::new();
+            for (seed, (accuracy, line)) in seeds {
+                let Some(control) = controls.get(&seed) else {
+                    let problem = format!("seed {seed} has no control; add a row with this seed and an empty onset");
+                    return Err(Error::Line { path: path.into(), line, problem });
+                };
+                drops.insert(seed, control - accuracy);
+            }
+            let values: Vec<f64> = drops.values().copied().collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let onset = Onset { onset, drops, mean, interval: mean_t_interval(&values, 0.95).ok() };
+            match windows.last_mut().filter(|w| w.length == length) {
+                Some(window) => window.onsets.push(onset),
+                None => {
+                    windows.push(Window { length, onsets: vec![onset], peak: 0., peak_interval: None, trend: None })
+                }
+            }
+        }
+        if windows.is_empty() {
+            return Err(content("has controls only; add runs with an onset and a window"));
+        }
+        windows.iter_mut().for_each(Window::judge);
+        Ok(Self { windows })
+    }
+
+    /// `onset,window,n,mean_drop,ci95_low,ci95_high`, drops in percentage points.
+    pub fn csv(&self) -> String {
+        let mut text = "onset,window,n,mean_drop,ci95_low,ci95_high\n".to_string();
+        for window in &self.windows {
+            for o in &window.onsets {
+                let limit = |of: fn(&Interval) -> f64| o.interval.as_ref().map_or(String::new(), |i| of(i).to_string());
+                let (low, high) = (limit(|i| i.low), limit(|i| i.high));
+                text += &format!("{},{},{},{},{low},{high}\n", o.onset, window.length, o.drops.len(), o.mean);
+            }
+        }
+        text
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for w in &self.windows {
+            let seeds = w.onsets.iter().map(|o| o.drops.len()).min().unwrap_or(0);
+            text += &format!("Window of {} epochs, {} onsets, {seeds} seeds or more.\n", w.length, w.onsets.len());
+            text += &match &w.peak_interval {
+                Some(i) => format!("  most sensitive at onset {} (95 % over seeds: {} to {})\n", w.peak, i.low, i.high),
+                None => format!("  most sensitive at onset {} (no interval: fewer than two complete seeds)\n", w.peak),
+            };
+            let at = |o: &Onset| format!("{} at {}", short(o.mean), o.onset);
+            let drops: Vec<String> = w.onsets.iter().map(at).collect();
+            text += &format!("  mean drop in percentage points: {}\n", drops.join(", "));
+            if let Some((r, p)) = w.trend {
+                text += &format!("  Spearman correlation of onset and drop: {r:.2} (p = {})\n", short(p));
+            }
+        }
+        text
+    }
+
+    fn figure(&self) -> Figure {
+        let mut panel = Panel::new()
+            .x(Axis::linear("onset of the deficit (epoch)"))
+            .y(Axis::linear("loss of final accuracy (percentage points)"))
+            .layer(Layer::horizontal("no loss", 0.));
+        for (window, color) in self.windows.iter().zip([Color::VERMILLION, Color::BLUE, Color::GREEN].iter().cycle()) {
+            let point = |o: &Onset| {
+                let (low, high) = o.interval.as_ref().map_or((f64::NAN, f64::NAN), |i| (i.low, i.high));
+                (o.onset, o.mean, low, high)
+            };
+            let name = format!("window of {} epochs", window.length);
+            panel = panel.layer(Layer::band(&name, window.onsets.iter().map(point)).color(*color));
+        }
+        Figure::new("When were the networks most sensitive?")
+            .subtitle("mean paired drop from the control; bands are 95 % intervals over seeds")
+            .panel(panel)
+            .heights([360.])
+    }
+}
+
+impl Window {
+    fn judge(&mut self) {
+        let top = |means: &[f64]| (0..means.len()).max_by(|&a, &b| means[a].total_cmp(&means[b]).then(b.cmp(&a)));
+        let means: Vec<f64> = self.onsets.iter().map(|o| o.mean).collect();
+        let onsets: Vec<f64> = self.onsets.iter().map(|o| o.onset).collect();
+        self.peak = top(&means).map_or(0., |i| onsets[i]);
+        self.trend = (onsets.len() >= 3).then(|| spearman(&onsets, &means).ok()).flatten().map(|c| (c.r, c.p));
+        let complete: Vec<u64> = self.onsets[0]
+            .drops
+            .keys()
+            .copied()
+            .filter(|seed| self.onsets.iter().all(|o| o.drops.contains_key(seed)))
+            .collect();
+        let peak_of = |chosen: &[usize]| {
+            let mean = |o: &Onset| chosen.iter().map(|&i| o.drops[&complete[i]]).sum::<f64>() / chosen.len() as f64;
+            let means: Vec<f64> = self.onsets.iter().map(mean).collect();
+            vec![top(&means).map_or(f64::NAN, |i| onsets[i])]
+        };
+        let draws = bootstrap(complete.len(), DRAWS, &mut Seed(0).stream("sensitivity"), peak_of).ok();
+        self.peak_interval = draws.and_then(|b| b.interval(0, 0.95).ok());
+    }
+}
+
+struct Row {
+    line: u64,
+    seed: u64,
+    /// Onset and length; none for a control.
+    window: Option<(f64, f64)>,
+    accuracy: f64,
+}
+
+fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
+    let at = |line: u64, problem: String| Error::Line { path: path.into(), line, problem };
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let header = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
+    let mut places = [0; 4];
+    for (place, name) in places.iter_mut().zip(COLUMNS) {
+        *place = header
+            .iter()
+            .position(|h| h == name)
+            .ok_or_else(|| at(1, format!("there is no column `{name}`; the header must be {}", COLUMNS.join(","))))?;
+    }
+    let mut rows = vec![];
+    for record in reader.records() {
+        let record = record.map_err(|e| {
+            let line = e.position().map_or(1, csv::Position::line);
+            at(line, format!("it does not have the {} columns of the header", header.len()))
+        })?;
+        let line = record.position().map_or(1, csv::Position::line);
+        let [seed, onset, window, accuracy] = places.map(|place| &record[place]);
+        let number = |name: &str, text: &str, most: f64| {
+            let value: Option<f64> = text.parse().ok().filter(|x: &f64| (0. ..=most).contains(x));
+            let range =
+                if most.is_finite() { format!("a number from 0 to {most}") } else { "a number from 0 on".into() };
+            // Minus zero would be another key than zero.
+            value.map(f64::abs).ok_or_else(|| at(line, format!("`{text}` is no {name}; write {range}")))
+        };
+        let seed = seed.parse().map_err(|_| at(line, format!("`{seed}` is no seed; write a whole number")))?;
+        let window = match onset {
+            "" => None,
+            onset => Some((number("onset", onset, f64::MAX)?, number("window", window, f64::MAX)?)),
+        };
+        rows.push(Row { line, seed, window, accuracy: number("accuracy", accuracy, 100.)? });
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNS: &str = "seed,onset,window,accuracy\n1,,,0.90\n2,,,0.92\n1,0,4,0.86\n2,0,4,0.89\n1,4,4,0.84\n2,4,4,0.85\n\
+                        1,8,4,0.90\n2,8,4,0.91\n";
+
+    fn problem(text: &str) -> String {
+        Report::new(Path::new("runs.csv"), text).expect_err("refused").to_string()
+    }
+
+    /// Drops by hand: 4 and 3, 6 and 7, 0 and 1.
+    #[test]
+    fn drops_are_paired_with_the_control_of_their_seed() {
+        let report = Report::new(Path::new("runs.csv"), RUNS).unwrap();
+        let [window] = &report.windows[..] else { panic!("one window") };
+        let means: Vec<f64> = window.onsets.iter().map(|o| (o.mean * 1e9).round() / 1e9).collect();
+        assert_eq!((means, window.peak), (vec![3.5, 6.5, 0.5], 4.));
+        assert_eq!(window.peak_interval.map(|i| (i.low, i.high)), Some((4., 4.)));
+        // Two seeds: half-width t(0.975, 1) * sd / sqrt(2) = 12.706 * 0.5.
+        assert!((window.onsets[0].interval.unwrap().high - 9.853).abs() < 1e-3);
+        assert!((window.trend.unwrap().0 + 0.5).abs() < 1e-9);
+        assert!(report.csv().starts_with("onset,window,n,mean_drop,ci95_low,ci95_high\n0,4,2,3."));
+        // Per cent gives the same drops.
+        let percent = RUNS.replace(",0.", ",");
+        let again = Report::new(Path::new("runs.csv"), &percent).unwrap();
+        assert!((again.windows[0].onsets[1].mean - 6.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn bad_rows_are_told_with_their_line() {
+        for (text, words) in [
+            ("seed,onset,accuracy\n", vec!["line 1", "`window`"]),
+            ("seed,onset,window,accuracy\n", vec!["no rows"]),
+            ("seed,onset,window,accuracy\n1,,,0.9\n", vec!["controls only"]),
+            ("seed,onset,window,accuracy\n1,,,0.9\n2,0,4,0.8\n", vec!["line 3", "seed 2 has no control"]),
+            ("seed,onset,window,accuracy\n1,,,0.9\n1,0,4,0.8\n1,0,4,0.7\n", vec!["line 4", "twice"]),
+            ("seed,onset,window,accuracy\n1,,,90\n1,0,4,0.8\n", vec!["line 3", "0.8", "per cent"]),
+            ("seed,onset,window,accuracy\n1,,,nan\n", vec!["line 2", "`nan`"]),
+            ("seed,onset,window,accuracy\n1,,,101\n", vec!["line 2", "0 to 100"]),
+            ("seed,onset,window,accuracy\nx,,,0.9\n", vec!["line 2", "`x` is no seed"]),
+            ("seed,onset,window,accuracy\n1,,0.9\n", vec!["line 2", "columns"]),
+            ("seed,onset,window,accuracy\n1,-2,4,0.9\n", vec!["line 2", "`-2`"]),
+        ] {
+            let message = problem(text);
+            for word in words {
+                assert!(message.contains(word), "{word:?} is missing in: {message}");
+            }
+            assert!(message.starts_with("runs.csv") && !message.contains('\n'), "{message}");
+        }
+    }
+}
