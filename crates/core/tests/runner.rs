@@ -209,7 +209,7 @@ fn divergence_and_panic_spare_the_other_cells() {
     // The default is run, figures and claims: all of it happens, and the status tells of the cells without a result.
     trial
         .run(&["--profile", "standard", "--seeds", "1"])
-        .expect(1, &["1 table and 0 figures", "2 claims: 2 supported"]);
+        .expect(1, &["2 tables and 0 figures", "2 claims: 2 supported"]);
 }
 
 /// A trial of one cell that was killed with a checkpoint, and what that cell should give.
@@ -395,7 +395,7 @@ fn what_a_user_reads() {
     listed.expect(0, &["small", "Does it settle below 1?", "3 distinct cells, 0 done; about 0.6 s left on one core"]);
     // Without a subcommand: everything, at the profile named.
     let all = Ended::of(trial.command(&["--profile", "smoke"]).output().unwrap());
-    let all = all.expect(0, &["3 cells: 3 trained", "1 table and 0 figures", "SUPPORTED", "NOT TESTED AT"]);
+    let all = all.expect(0, &["3 cells: 3 trained", "2 tables and 0 figures", "SUPPORTED", "NOT TESTED AT"]);
     assert!(all.stdout.lines().all(|line| line.chars().count() <= 100), "{}", all.stdout);
     assert!(all.stderr.contains("[3/3] step-"), "{}", all.stderr);
     trial.run(&["list", "--profile", "smoke", "--only", "Small"]).expect(0, &["step-0.1-seed0-", "done"]);
