@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use retrial_core::experiment::Profile;
-use retrial_core::results::{Claim, Error, Reported, Results, Verdict};
+use retrial_core::results::{Claim, Error, Reported, Results, Verdict, not_tested, open};
 use retrial_core::stats::{Interval, mean_t_interval, pearson, spearman};
 
 use crate::analysis::Snapshot;
@@ -22,27 +22,6 @@ const PREMATURE: f64 = 0.05;
 pub fn reported() -> Result<Reported, Error> {
     const FILE: &str = "data/reported/importance-sampling.csv";
     Reported::parse(FILE, include_str!("../../../data/reported/importance-sampling.csv"))
-}
-
-fn open(id: &str, statement: &str, where_in_paper: &str, threshold: &str, reported: &str) -> Claim {
-    Claim {
-        id: id.into(),
-        statement: statement.into(),
-        where_in_paper: where_in_paper.into(),
-        verdict: Verdict::Inconclusive,
-        estimate: None,
-        interval: None,
-        threshold: threshold.into(),
-        seeds: 0,
-        scope: String::new(),
-        reported: reported.into(),
-        reason: String::new(),
-    }
-}
-
-fn not_tested(mut claim: Claim, why: impl Into<String>) -> Claim {
-    claim.verdict = Verdict::NotTested(why.into());
-    claim
 }
 
 fn decided(claim: Claim, verdict: Verdict, values: &[f64], scope: &str, reason: String) -> Claim {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use retrial_core::model::Architecture;
-use retrial_core::results::{Claim, Error, Reported, Results, Verdict};
+use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, not_tested, open};
 use retrial_core::stats::{Interval, mean_t_interval};
 
 use crate::config::Images;
@@ -30,38 +30,6 @@ const STEEP: f64 = 0.01;
 pub fn reported() -> Result<Reported, Error> {
     const FILE: &str = "data/reported/importance-weighting.csv";
     Ok(Reported::parse(FILE, include_str!("../../../data/reported/importance-weighting.csv"))?.trusted())
-}
-
-/// A claim before anything is known of it.
-fn open(id: &str, statement: &str, where_in_paper: &str, threshold: &str, reported: &str) -> Claim {
-    Claim {
-        id: id.into(),
-        statement: statement.into(),
-        where_in_paper: where_in_paper.into(),
-        verdict: Verdict::Inconclusive,
-        estimate: None,
-        interval: None,
-        threshold: threshold.into(),
-        seeds: 0,
-        scope: String::new(),
-        reported: reported.into(),
-        reason: String::new(),
-    }
-}
-
-fn not_tested(mut claim: Claim, why: impl Into<String>) -> Claim {
-    claim.verdict = Verdict::NotTested(why.into());
-    claim
-}
-
-fn decided(mut claim: Claim, verdict: Verdict, interval: Interval, seeds: usize, scope: &str, reason: String) -> Claim {
-    claim.verdict = verdict;
-    claim.estimate = Some(interval.estimate);
-    claim.interval = Some((interval.low, interval.high));
-    claim.seeds = seeds;
-    claim.scope = scope.into();
-    claim.reason = reason;
-    claim
 }
 
 fn interval(values: &[f64]) -> Option<Interval> {

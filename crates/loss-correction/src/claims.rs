@@ -2,7 +2,7 @@
 //! fractions, points are hundredths.
 
 use retrial_core::experiment::Profile;
-use retrial_core::results::{Claim, Error, Reported, Results, Verdict};
+use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, not_tested, open};
 use retrial_core::stats::{Interval, mean_t_interval};
 
 use crate::paper::LossCorrection;
@@ -38,37 +38,6 @@ fn in_words(reported: &Reported, method: &str, levels: &[f64]) -> String {
         Some(format!("{best}/{last} at {} %", 100. * level))
     });
     words.collect::<Vec<_>>().join(", ")
-}
-
-fn open(id: &str, statement: &str, where_in_paper: &str, threshold: &str, reported: String) -> Claim {
-    Claim {
-        id: id.into(),
-        statement: statement.into(),
-        where_in_paper: where_in_paper.into(),
-        verdict: Verdict::Inconclusive,
-        estimate: None,
-        interval: None,
-        threshold: threshold.into(),
-        seeds: 0,
-        scope: String::new(),
-        reported,
-        reason: String::new(),
-    }
-}
-
-fn not_tested(mut claim: Claim, why: impl Into<String>) -> Claim {
-    claim.verdict = Verdict::NotTested(why.into());
-    claim
-}
-
-fn decided(mut claim: Claim, verdict: Verdict, of: &Interval, seeds: usize, scope: &str, reason: String) -> Claim {
-    claim.verdict = verdict;
-    claim.estimate = Some(of.estimate);
-    claim.interval = Some((of.low, of.high));
-    claim.seeds = seeds;
-    claim.scope = scope.into();
-    claim.reason = reason;
-    claim
 }
 
 /// Paired differences: their mean with its 95 % interval, and how many standard errors it lies from zero.
@@ -188,7 +157,7 @@ pub fn claims(results: &Results<LossCorrection>) -> Result<Vec<Claim>, Error> {
             "State of the art with a common network and 300 epochs",
             "Table 4",
             "",
-            "false at 20 % for best: mixup 95.6, M-DYR-H 94.0".into(),
+            "false at 20 % for best: mixup 95.6, M-DYR-H 94.0",
         ),
         "accuracies of small runs cannot be compared with the table; only order and shape can",
     ));
@@ -212,7 +181,7 @@ fn early_separation(runs: &Runs) -> Claim {
         "While training is young, losses on wrong labels are larger; later both vanish",
         "section 3; Fig. 1",
         "80 % noise: AUC of the loss above 0.8 after the last epoch at the high rate and lower at the end; refuted below 0.65",
-        "AUC not reported".into(),
+        "AUC not reported",
     );
     if let Err(why) = memorisation_gate(runs) {
         return not_tested(claim, why);
@@ -228,7 +197,7 @@ fn early_separation(runs: &Runs) -> Claim {
     };
     let reason =
         format!("AUC {:.3} after the last epoch at the high rate, {late:.3} at the end of training.", early.estimate);
-    decided(claim, verdict, &early, runs.cells("CE", 0.8).len(), &runs.scope, reason)
+    decided(claim, verdict, early, runs.cells("CE", 0.8).len(), &runs.scope, reason)
 }
 
 fn beta_fits_better(runs: &Runs) -> Claim {
@@ -237,7 +206,7 @@ fn beta_fits_better(runs: &Runs) -> Claim {
         "A beta mixture describes the losses better than a Gaussian mixture",
         "section 3.1; Fig. 2",
         "50 % noise, held-out samples: log-likelihood higher and log-loss of the posterior lower in every seed; refuted if the reverse holds in every seed",
-        "not reported as numbers".into(),
+        "not reported as numbers",
     );
     if let Err(why) = separation_gate(runs, "CE", 0.5) {
         return not_tested(claim, why);
@@ -267,7 +236,7 @@ fn beta_fits_better(runs: &Runs) -> Claim {
         100. * of(&|i| pairs[i].0.accuracy),
         100. * of(&|i| pairs[i].1.accuracy),
     );
-    decided(claim, verdict, &gain, pairs.len(), &runs.scope, reason)
+    decided(claim, verdict, gain, pairs.len(), &runs.scope, reason)
 }
 
 fn static_fails(runs: &Runs, gate: &Result<String, String>, reported: &Reported) -> Claim {
@@ -294,7 +263,7 @@ fn static_fails(runs: &Runs, gate: &Result<String, String>, reported: &Reported)
     };
     let falls = mean(&runs.values("ST-H", 0.8, gap));
     let reason = format!("It still falls by {} from best to last at 80 %.", points(falls));
-    decided(claim, verdict, &largest.interval, largest.seeds, &runs.scope, reason)
+    decided(claim, verdict, largest.interval, largest.seeds, &runs.scope, reason)
 }
 
 fn dynamic_helps(runs: &Runs, gate: &Result<String, String>) -> Claim {
@@ -303,7 +272,7 @@ fn dynamic_helps(runs: &Runs, gate: &Result<String, String>) -> Claim {
         "Dynamic hard bootstrapping beats plain training and static bootstrapping at the end",
         "Table 1",
         "last accuracy higher by two paired standard errors than both, at 50 and 80 %; refuted if not higher somewhere",
-        "numbers not available".into(),
+        "numbers not available",
     );
     if let Err(why) = gate {
         return not_tested(claim, why.clone());
@@ -322,7 +291,7 @@ fn dynamic_helps(runs: &Runs, gate: &Result<String, String>) -> Claim {
     if !soft.is_nan() {
         reason += &format!(" The hard form is {} above the soft one at 80 %.", points(soft));
     }
-    decided(claim, verdict, &worst.interval, worst.seeds, &runs.scope, reason)
+    decided(claim, verdict, worst.interval, worst.seeds, &runs.scope, reason)
 }
 
 fn both_beat_mixup(id: &str, runs: &Runs, gate: &Result<String, String>, reported: &Reported) -> Claim {
@@ -364,7 +333,7 @@ fn both_beat_mixup(id: &str, runs: &Runs, gate: &Result<String, String>, reporte
             100. * oracle
         );
     }
-    decided(claim, gain.verdict(), &gain.interval, gain.seeds, &runs.scope, reason)
+    decided(claim, gain.verdict(), gain.interval, gain.seeds, &runs.scope, reason)
 }
 
 fn no_degradation(id: &str, runs: &Runs, gate: &Result<String, String>, reported: &Reported) -> Claim {
@@ -399,7 +368,7 @@ fn no_degradation(id: &str, runs: &Runs, gate: &Result<String, String>, reported
         .map(|(l, own, mixup)| format!("{} at {} % against mixup's {}", points(own.estimate), 100. * l, points(*mixup)))
         .collect();
     let seeds = runs.cells("M-DYR-H", *level).len();
-    decided(claim, verdict, worst, seeds, &runs.scope, format!("Best minus last: {}.", words.join(", ")))
+    decided(claim, verdict, *worst, seeds, &runs.scope, format!("Best minus last: {}.", words.join(", ")))
 }
 
 fn hard_beats_soft(runs: &Runs) -> Claim {
@@ -408,7 +377,7 @@ fn hard_beats_soft(runs: &Runs) -> Claim {
         "With mixup, hard bootstrapping beats soft",
         "Table 2",
         "last accuracy of M-DYR-H above that of M-DYR-S by two paired standard errors at 50 and 80 %; refuted if not above at both",
-        "soft not available; hard 92.0/91.9 at 50 %, 86.8/86.6 at 80 %".into(),
+        "soft not available; hard 92.0/91.9 at 50 %, 86.8/86.6 at 80 %",
     );
     if let Err(why) = separation_gate(runs, "M", 0.5) {
         return not_tested(claim, why);
@@ -422,7 +391,7 @@ fn hard_beats_soft(runs: &Runs) -> Claim {
         _ => Verdict::Inconclusive,
     };
     let reason = format!("{} at 50 %, {} at 80 %.", points(middle.interval.estimate), points(high.interval.estimate));
-    decided(claim, verdict, &high.interval, high.seeds, &runs.scope, reason)
+    decided(claim, verdict, high.interval, high.seeds, &runs.scope, reason)
 }
 
 fn regulariser_needed(runs: &Runs) -> Claim {
@@ -431,7 +400,7 @@ fn regulariser_needed(runs: &Runs) -> Claim {
         "At high noise the network predicts one class unless the regulariser is there",
         "section 3.3",
         "80 %: largest share of predictions of one class higher without R by two paired standard errors and 5 points; refuted below 1 point",
-        "not reported".into(),
+        "not reported",
     );
     let Some(more) = Difference::of(&runs.differences("M-DY-H", "M-DYR-H", 0.8, |s| s.largest_class)) else {
         return not_tested(claim, "no paired runs with and without the regulariser");
@@ -450,7 +419,7 @@ fn regulariser_needed(runs: &Runs) -> Claim {
         points(gain),
         points(alone)
     );
-    decided(claim, verdict, &more.interval, more.seeds, &runs.scope, reason)
+    decided(claim, verdict, more.interval, more.seeds, &runs.scope, reason)
 }
 
 fn extreme(runs: &Runs, reported: &Reported) -> Claim {
@@ -479,7 +448,7 @@ fn extreme(runs: &Runs, reported: &Reported) -> Claim {
         100. * other,
         100. * plain
     );
-    decided(claim, gain.verdict(), &gain.interval, gain.seeds, &runs.scope, reason)
+    decided(claim, gain.verdict(), gain.interval, gain.seeds, &runs.scope, reason)
 }
 
 fn price_when_clean(runs: &Runs, reported: &Reported) -> Claim {
@@ -498,7 +467,7 @@ fn price_when_clean(runs: &Runs, reported: &Reported) -> Claim {
         None => not_tested(claim, "no paired runs with clean labels"),
         Some(price) => {
             let reason = "The estimate is what mixup alone has more.".to_string();
-            decided(claim, price.verdict(), &price.interval, price.seeds, &runs.scope, reason)
+            decided(claim, price.verdict(), price.interval, price.seeds, &runs.scope, reason)
         }
     }
 }
@@ -509,7 +478,7 @@ fn noise_rate_unused(runs: &Runs) -> Claim {
         "The noise rate need not be known: the mixture's share of high losses follows it",
         "section 3.1",
         "the share after the last epoch at the high rate rises with every noise level; refuted if it spans less than 0.05",
-        "not reported".into(),
+        "not reported",
     );
     let levels = runs.levels("M-DYR-H");
     let share = |level: f64| runs.interval("M-DYR-H", level, |s| s.noisy_share.unwrap_or(f64::NAN));
@@ -530,7 +499,7 @@ fn noise_rate_unused(runs: &Runs) -> Claim {
         shares.iter().map(|(_, share, wrong)| format!("{:.2} for {wrong:.2}", share.estimate)).collect();
     let middle = &shares[shares.len() / 2];
     let reason = format!("Share of high losses for the realised share of wrong labels: {}.", words.join(", "));
-    decided(claim, verdict, &middle.1, runs.cells("M-DYR-H", middle.0).len(), &runs.scope, reason)
+    decided(claim, verdict, middle.1, runs.cells("M-DYR-H", middle.0).len(), &runs.scope, reason)
 }
 
 #[cfg(test)]

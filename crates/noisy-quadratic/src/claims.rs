@@ -2,7 +2,7 @@
 
 use retrial_core::experiment::Profile;
 use retrial_core::noise::TransitionMatrix;
-use retrial_core::results::{Claim, Error, Reported, Results, Verdict};
+use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, judge_above, not_tested, open};
 use retrial_core::stats::{Interval, mean_t_interval, rmse};
 
 use crate::config::{Method, Weights};
@@ -108,47 +108,6 @@ fn judge_residuals(residuals: &[(f64, Interval)]) -> Option<(Verdict, f64, Inter
     let (level, worst) = largest(&|_| true)?;
     let holds = worst.estimate.abs() <= MARGIN && residuals.iter().all(|(_, r)| r.contains(0.));
     Some((if holds { Verdict::Supported } else { Verdict::Inconclusive }, level, worst))
-}
-
-/// Supported if the whole interval lies above `least`, refuted if it lies below.
-fn judge_above(interval: &Interval, least: f64) -> Verdict {
-    match (interval.above(least), interval.below(least)) {
-        (true, _) => Verdict::Supported,
-        (_, true) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    }
-}
-
-/// A claim before anything is known of it.
-fn open(id: &str, statement: &str, where_in_paper: &str, threshold: &str, reported: &str) -> Claim {
-    Claim {
-        id: id.into(),
-        statement: statement.into(),
-        where_in_paper: where_in_paper.into(),
-        verdict: Verdict::Inconclusive,
-        estimate: None,
-        interval: None,
-        threshold: threshold.into(),
-        seeds: 0,
-        scope: String::new(),
-        reported: reported.into(),
-        reason: String::new(),
-    }
-}
-
-fn not_tested(mut claim: Claim, why: impl Into<String>) -> Claim {
-    claim.verdict = Verdict::NotTested(why.into());
-    claim
-}
-
-fn decided(mut claim: Claim, verdict: Verdict, interval: Interval, seeds: usize, scope: &str, reason: String) -> Claim {
-    claim.verdict = verdict;
-    claim.estimate = Some(interval.estimate);
-    claim.interval = Some((interval.low, interval.high));
-    claim.seeds = seeds;
-    claim.scope = scope.into();
-    claim.reason = reason;
-    claim
 }
 
 /// A verdict on each of the paper's claims. Claims about the law come twice: `a` for digits, `b` for photos.

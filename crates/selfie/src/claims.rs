@@ -6,7 +6,7 @@
 
 use retrial_core::experiment::Profile;
 use retrial_core::noise::NoiseKind;
-use retrial_core::results::{Claim, Error, Reported, Results, Verdict, short};
+use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, judge_above, not_tested, open, short};
 use retrial_core::stats::{Interval, least_squares, mean_t_interval};
 
 use crate::config::{Config, Method, Reuse, Selfie};
@@ -23,47 +23,6 @@ const MARGIN: f64 = 1.0;
 pub fn reported() -> Result<Reported, Error> {
     const FILE: &str = "data/reported/selfie.csv";
     Ok(Reported::parse(FILE, include_str!("../../../data/reported/selfie.csv"))?.trusted())
-}
-
-/// A claim before anything is known of it.
-fn open(id: &str, statement: &str, where_in_paper: &str, threshold: &str, reported: &str) -> Claim {
-    Claim {
-        id: id.into(),
-        statement: statement.into(),
-        where_in_paper: where_in_paper.into(),
-        verdict: Verdict::Inconclusive,
-        estimate: None,
-        interval: None,
-        threshold: threshold.into(),
-        seeds: 0,
-        scope: String::new(),
-        reported: reported.into(),
-        reason: String::new(),
-    }
-}
-
-fn not_tested(mut claim: Claim, why: impl Into<String>) -> Claim {
-    claim.verdict = Verdict::NotTested(why.into());
-    claim
-}
-
-fn decided(mut claim: Claim, verdict: Verdict, interval: Interval, seeds: usize, scope: &str, reason: String) -> Claim {
-    claim.verdict = verdict;
-    claim.estimate = Some(interval.estimate);
-    claim.interval = Some((interval.low, interval.high));
-    claim.seeds = seeds;
-    claim.scope = scope.into();
-    claim.reason = reason;
-    claim
-}
-
-/// Supported if the whole interval lies above `least`, refuted if it lies below.
-fn judge_above(interval: &Interval, least: f64) -> Verdict {
-    match (interval.above(least), interval.below(least)) {
-        (true, _) => Verdict::Supported,
-        (_, true) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    }
 }
 
 /// All must be supported; one refutes.

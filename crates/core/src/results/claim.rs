@@ -5,6 +5,7 @@ use std::fmt;
 use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 
 use super::Table;
+use crate::stats::Interval;
 
 /// What the evidence says of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,56 @@ impl Claim {
             n => format!("{n} seeds"),
         };
         [self.measured(), seeds].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A claim before anything is known of it.
+pub fn open(id: &str, statement: &str, where_in_paper: &str, threshold: &str, reported: impl Into<String>) -> Claim {
+    Claim {
+        id: id.into(),
+        statement: statement.into(),
+        where_in_paper: where_in_paper.into(),
+        verdict: Verdict::Inconclusive,
+        estimate: None,
+        interval: None,
+        threshold: threshold.into(),
+        seeds: 0,
+        scope: String::new(),
+        reported: reported.into(),
+        reason: String::new(),
+    }
+}
+
+/// The claim that this scale cannot decide, and why.
+pub fn not_tested(mut claim: Claim, why: impl Into<String>) -> Claim {
+    claim.verdict = Verdict::NotTested(why.into());
+    claim
+}
+
+/// The claim with its verdict and what it rests on.
+pub fn decided(
+    mut claim: Claim,
+    verdict: Verdict,
+    interval: Interval,
+    seeds: usize,
+    scope: &str,
+    reason: String,
+) -> Claim {
+    claim.verdict = verdict;
+    claim.estimate = Some(interval.estimate);
+    claim.interval = Some((interval.low, interval.high));
+    claim.seeds = seeds;
+    claim.scope = scope.into();
+    claim.reason = reason;
+    claim
+}
+
+/// Supported if the whole interval lies above `least`, refuted if it lies below.
+pub fn judge_above(interval: &Interval, least: f64) -> Verdict {
+    match (interval.above(least), interval.below(least)) {
+        (true, _) => Verdict::Supported,
+        (_, true) => Verdict::Refuted,
+        _ => Verdict::Inconclusive,
     }
 }
 

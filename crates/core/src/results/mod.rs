@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-pub use claim::{Claim, Verdict, claims_csv, claims_markdown, claims_text, short};
+pub use claim::{
+    Claim, Verdict, claims_csv, claims_markdown, claims_text, decided, judge_above, not_tested, open, short,
+};
 pub use reported::{Reported, ReportedNumber};
 pub use table::{Counts, Table};
 
