@@ -6,7 +6,7 @@ use importance_sampling::{ImportanceSampling, tau_tool};
 use retrial_core::cli::{self, Tool};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
     let tau = Tool { command: tau_tool::command(), run: Box::new(|arguments| Ok(tau_tool::run(arguments)?)) };

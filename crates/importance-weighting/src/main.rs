@@ -6,7 +6,7 @@ use importance_weighting::{ImportanceWeighting, equivalence_tool};
 use retrial_core::cli::{self, Tool};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
     let equivalence =

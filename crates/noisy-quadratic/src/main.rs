@@ -6,7 +6,7 @@ use noisy_quadratic::{NoisyQuadratic, fit_tool, predict_tool};
 use retrial_core::cli::{self, Tool};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
     let fit = Tool { command: fit_tool::command(), run: Box::new(|arguments| Ok(fit_tool::run(arguments)?)) };

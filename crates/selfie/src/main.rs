@@ -6,7 +6,7 @@ use retrial_core::cli::{self, Tool};
 use selfie::{Song2019, refurbish_tool};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
     let refurbish =

@@ -346,7 +346,8 @@ fn gradients_of_architectures_match_differences() {
 
 /// The same networks in the precision they are trained in. In a deep network some ReLU may stand so close to zero that
 /// rounding decides on its side, and then all gradients below it move; that happens to one seed, a wrong op to all. Where
-/// single precision alone moves gradients by more than a ten-thousandth, as candle's own ops show, kernels may do so too.
+/// single precision alone moves gradients by more than a ten-thousandth, as candle's own ops show, kernels may do so too, up
+/// to a thousandth.
 #[test]
 fn gradients_in_single_precision_are_those_in_double() {
     for (architecture, input) in tiny_cases() {
@@ -376,7 +377,10 @@ fn gradients_in_single_precision_are_those_in_double() {
         };
         let best = |expressions: bool| (2..5).map(|seed| worst(seed, expressions)).fold(f64::INFINITY, f64::min);
         let (kernels, plain) = (best(false), best(true));
-        assert!(kernels < 1e-4 || kernels < 2. * plain, "{architecture:?}: {kernels}, candle's own ops {plain}");
+        assert!(
+            kernels < 1e-4 || kernels < (2. * plain).min(1e-3),
+            "{architecture:?}: {kernels}, candle's own ops {plain}"
+        );
     }
 }
 
