@@ -2,7 +2,8 @@
 //!
 //! Bytes become a [`data::Dataset`]; [`noise`] turns true labels into given ones; a [`model`] sees batches and is
 //! trained with the pieces of [`train`]; [`experiment`] runs a paper's grid of cells; [`results`] reads the rows back;
-//! [`stats`] and [`chart`] turn them into verdicts and figures; [`cli`] is the command line of every paper.
+//! [`stats`] and [`chart`] turn them into verdicts and figures; [`cli`] is the command line of every paper, [`tool`] what
+//! tools for numbers of the user's own have in common.
 
 pub mod chart;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod noise;
 pub mod results;
 pub mod seed;
 pub mod stats;
+pub mod tool;
 pub mod train;
 
 pub use seed::Seed;

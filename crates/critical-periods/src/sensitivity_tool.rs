@@ -2,60 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use retrial_core::Seed;
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel};
-use retrial_core::experiment::replace_file;
 use retrial_core::results::short;
 use retrial_core::stats::{Interval, bootstrap, mean_t_interval, spearman};
+use retrial_core::tool::{self, Error};
 
 /// Draws of the bootstrap over seeds.
 const DRAWS: usize = 2_000;
 const COLUMNS: [&str; 4] = ["seed", "onset", "window", "accuracy"];
-
-/// Why the numbers were not judged.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file could not be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line that cannot be used.
-    #[error("{}, line {line}: {problem}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// What is wrong with it and what to do.
-        problem: String,
-    },
-    /// A file that cannot be judged.
-    #[error("{}: {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// A result could not be written.
-    #[error("{}: cannot be written: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The chart could not be saved.
-    #[error(transparent)]
-    Chart(#[from] retrial_core::chart::Error),
-}
 
 /// The command line of `sensitivity`.
 pub fn command() -> Command {
@@ -91,14 +48,10 @@ pub fn command() -> Command {
 pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let path: &PathBuf = arguments.get_one("file").expect("required");
     let out: &PathBuf = arguments.get_one("out").expect("has a default");
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let report = Report::new(path, &text)?;
-    fs::create_dir_all(out).map_err(|source| Error::Write { path: out.clone(), source })?;
-    let csv = out.join("sensitivity.csv");
-    replace_file(&csv, report.csv().as_bytes()).map_err(|source| Error::Write { path: csv, source })?;
+    let report = Report::new(path, &tool::read(path)?)?;
+    tool::write(out, "sensitivity.csv", report.csv().as_bytes())?;
     report.figure().save(&out.join("sensitivity"))?;
-    // A reader that has seen enough is no failure.
-    let _ = io::Write::write_all(&mut io::stdout(), report.text().as_bytes());
+    tool::say(&report.text());
     Ok(())
 }
 

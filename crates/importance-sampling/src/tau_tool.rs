@@ -1,57 +1,15 @@
 //! `tau`: would importance sampling pay off for the user's own scores?
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use retrial_core::experiment::replace_file;
 use retrial_core::results::Table;
+use retrial_core::tool::{self, Error};
 use serde::Serialize;
 
 use crate::sampling::{Distribution, break_even, tau, threshold, variance_ratio, variance_times_cost};
 use crate::scores::softmax;
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Its columns are not the expected ones.
-    #[error("{}: {message}", path.display())]
-    Columns {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        message: String,
-    },
-    /// A row cannot be used.
-    #[error("{}, line {line}: {message}", path.display())]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1, the header being line 1.
-        line: u64,
-        /// What is wrong and what would be right.
-        message: String,
-    },
-    /// The scores are fewer than the batch.
-    #[error("{}: {rows} scores cannot fill a batch of {batch}; give a smaller --batch or more rows", path.display())]
-    Batch {
-        /// The file.
-        path: PathBuf,
-        /// Scores in the file.
-        rows: usize,
-        /// Samples of an update.
-        batch: usize,
-    },
-}
 
 /// The command line of `tau`.
 pub fn command() -> Command {
@@ -103,11 +61,12 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let cost_ratio = *arguments.get_one::<f64>("cost-ratio").expect("has a default");
     let scores = read(path)?;
     if scores.len() < batch {
-        return Err(Error::Batch { path: path.clone(), rows: scores.len(), batch });
+        let problem =
+            format!("{} scores cannot fill a batch of {batch}; give a smaller --batch or more rows", scores.len());
+        return Err(Error::Content { path: path.clone(), problem });
     }
     let answer = Answer::new(&scores, batch, cost_ratio);
-    // A reader that has seen enough is no failure.
-    let _ = io::Write::write_all(&mut io::stdout(), answer.to_string().as_bytes());
+    tool::say(&answer.to_string());
     if let Some(folder) = arguments.get_one::<PathBuf>("out") {
         write(folder, &scores)?;
     }
@@ -129,32 +88,29 @@ fn write(folder: &Path, scores: &[f64]) -> Result<(), Error> {
         Line { row: i + 1, score, probability, weight: (probability > 0.).then(|| distribution.weight(i)) }
     };
     let lines: Vec<Line> = scores.iter().enumerate().map(line).collect();
-    let path = folder.join("sampling.csv");
-    let failed = |source| Error::Io { path: path.clone(), source };
-    let table = Table::from_rows("sampling", &lines).map_err(|e| failed(io::Error::other(e.to_string())))?;
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    replace_file(&path, &table.to_csv()).map_err(failed)
+    let table = Table::from_rows("sampling", &lines)
+        .map_err(|error| Error::Content { path: folder.join("sampling.csv"), problem: error.to_string() })?;
+    tool::write(folder, "sampling.csv", &table.to_csv())
 }
 
 /// Scores from a file: as they stand, or from logits and labels.
 pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
-    let file = std::fs::File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let wrong_row = |line: u64, message: String| Error::Row { path: path.into(), line, message };
+    let text = tool::read(path)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let wrong_row = |line: u64, problem: String| Error::Line { path: path.into(), line, problem };
     let unreadable = |error: csv::Error| {
         let line = error.position().map_or(1, |p| p.line());
         let message = match error.into_kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 format!("{len} columns where the header has {expected_len}")
             }
-            csv::ErrorKind::Utf8 { .. } => "not UTF-8".into(),
             other => format!("{other:?}"),
         };
         wrong_row(line, message)
     };
     let header = reader.headers().map_err(unreadable)?.clone();
     let column = |name: &str| header.iter().position(|h| h == name);
-    let columns = |message: &str| Error::Columns { path: path.into(), message: message.into() };
+    let columns = |message: &str| Error::Content { path: path.into(), problem: message.into() };
     let logits: Vec<usize> = (0..).map_while(|k| column(&format!("logit_{k}"))).collect();
     enum Kind {
         Score(usize),

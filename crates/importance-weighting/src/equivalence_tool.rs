@@ -2,63 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use retrial_core::chart;
-use retrial_core::experiment::replace_file;
 use retrial_core::results::{Table, short};
+use retrial_core::tool::{self, Error};
 use serde::Deserialize;
 
 use crate::equivalence::{MARGIN, Observation, Row, analyse, figure};
 use crate::paper::ratio_text;
-
-/// Why there is no analysis.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A row cannot be used.
-    #[error("{}, line {line}: {problem}", path.display())]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1, the header being line 1.
-        line: u64,
-        /// What is wrong, and what to do.
-        problem: String,
-    },
-    /// The rows together cannot be used.
-    #[error("{}: {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        problem: String,
-    },
-    /// A result cannot be written.
-    #[error("{}: {source}; name a folder that can be written to with --out", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The figure cannot be drawn.
-    #[error(transparent)]
-    Chart(#[from] chart::Error),
-    /// The table cannot be made.
-    #[error(transparent)]
-    Table(#[from] retrial_core::results::Error),
-}
 
 /// The command line of `equivalence`.
 pub fn command() -> Command {
@@ -109,22 +61,18 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let path: &PathBuf = arguments.get_one("file").expect("required");
     let out: &PathBuf = arguments.get_one("out").expect("has a default");
     let margin = *arguments.get_one::<f64>("margin").unwrap_or(&MARGIN);
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let rows = analyse(&read(path, &text)?, margin);
+    let rows = analyse(&read(path, &tool::read(path)?)?, margin);
     if rows.is_empty() {
         let problem = "no ratio but 1 has two seeds that also have a run at ratio 1; add seeds".into();
         return Err(Error::Content { path: path.clone(), problem });
     }
-    let write = |path: &Path, source| Error::Write { path: path.to_owned(), source };
-    fs::create_dir_all(out).map_err(|source| write(out, source))?;
-    let csv = out.join("equivalence.csv");
-    let table = Table::from_rows("equivalence", &rows)?;
-    replace_file(&csv, &table.to_csv()).map_err(|source| write(&csv, source))?;
+    let table = Table::from_rows("equivalence", &rows)
+        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
+    tool::write(out, "equivalence.csv", &table.to_csv())?;
     let subtitle =
         format!("{}: paired by seed; a ratio is equivalent if its interval lies in the band", path.display());
     figure(&rows, margin, &subtitle).save(&out.join("equivalence"))?;
-    // A reader that has seen enough is no failure.
-    let _ = io::Write::write_all(&mut io::stdout(), text_of(&rows, margin, out).as_bytes());
+    tool::say(&text_of(&rows, margin, out));
     Ok(())
 }
 
@@ -162,7 +110,7 @@ fn read(path: &Path, text: &str) -> Result<Vec<Observation>, Error> {
         fraction: f64,
     }
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let bad = |line: u64, problem: String| Error::Row { path: path.to_owned(), line, problem };
+    let bad = |line: u64, problem: String| Error::Line { path: path.to_owned(), line, problem };
     let headers = reader.headers().map_err(|e| bad(1, e.to_string()))?.clone();
     if let Some(missing) = ["seed", "ratio", "fraction"].into_iter().find(|name| !headers.iter().any(|h| h == *name)) {
         return Err(bad(1, format!("there is no column `{missing}`; the columns are seed,ratio,fraction")));

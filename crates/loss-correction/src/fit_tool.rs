@@ -1,59 +1,16 @@
 //! `fit`: the mixture on the losses of the user's own network.
 
 use std::error::Error as _;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use retrial_core::chart::{Axis, Bins, Color, Figure, Layer, Panel};
-use retrial_core::experiment::replace_file;
 use retrial_core::stats::auc;
+use retrial_core::tool::{self, Error};
 use serde::{Deserialize, Serialize};
 
 use crate::mixture::{self, Family, ITERATIONS, Mixture, Posterior, Rule};
 use crate::train::{calibration, log_loss};
-
-/// Why there is no mixture.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file could not be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line that cannot be understood.
-    #[error("{}, line {line}: {problem}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// What is wrong with it and what to do.
-        problem: String,
-    },
-    /// Losses that cannot be fitted.
-    #[error("{}: {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// A result could not be written.
-    #[error("{}: cannot be written: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The chart could not be saved.
-    #[error(transparent)]
-    Chart(#[from] retrial_core::chart::Error),
-}
 
 /// Fit a mixture to your own training losses: which labels are probably wrong?
 #[derive(Args)]
@@ -89,14 +46,11 @@ pub fn command() -> clap::Command {
 /// Reads the file, fits, writes the results and prints what was found.
 pub fn run(arguments: &clap::ArgMatches) -> Result<(), Error> {
     let arguments = <Arguments as clap::FromArgMatches>::from_arg_matches(arguments).expect("clap has checked them");
-    let text = std::fs::read_to_string(&arguments.file)
-        .map_err(|source| Error::Read { path: arguments.file.clone(), source })?;
-    let losses = Losses::read(&arguments.file, &text)?;
+    let losses = Losses::read(&arguments.file, &tool::read(&arguments.file)?)?;
     let report =
         Report::new(&arguments.file, losses, arguments.mixture, arguments.rule, arguments.iterations as usize)?;
     report.save(&arguments.out)?;
-    // A reader that has seen enough is no failure.
-    let _ = io::stdout().write_all(report.text(&arguments.out).as_bytes());
+    tool::say(&report.text(&arguments.out));
     Ok(())
 }
 
@@ -285,18 +239,13 @@ impl Report {
     /// # Errors
     /// If the folder takes no file.
     pub fn save(&self, out: &Path) -> Result<(), Error> {
-        std::fs::create_dir_all(out).map_err(|source| Error::Write { path: out.into(), source })?;
-        let write = |name: &str, bytes: &[u8]| {
-            let path = out.join(name);
-            replace_file(&path, bytes).map_err(|source| Error::Write { path, source })
-        };
         let json = serde_json::to_string_pretty(&self.file).expect("numbers and words become JSON");
-        write("mixture.json", format!("{json}\n").as_bytes())?;
+        tool::write(out, "mixture.json", format!("{json}\n").as_bytes())?;
         let mut table = csv::Writer::from_writer(vec![]);
         for row in &self.rows {
             table.serialize(row).expect("memory takes every row");
         }
-        write("posterior.csv", &table.into_inner().expect("memory takes every row"))?;
+        tool::write(out, "posterior.csv", &table.into_inner().expect("memory takes every row"))?;
         self.figure().save(&out.join("fit"))?;
         Ok(())
     }

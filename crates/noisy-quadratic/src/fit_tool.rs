@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -12,51 +10,10 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use retrial_core::Seed;
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel, Share};
 use retrial_core::stats::Interval;
+use retrial_core::tool::{self, Error};
 
 use crate::fits::{self, CurveStatistics, DRAWS, PairedCurves, Statistics, Verdict, analyse, verdict};
 use crate::laws::{Curve, Law, Noise, Scale, Setting};
-
-/// Why the numbers were not fitted.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file could not be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line that cannot be understood.
-    #[error("{}, line {line}: {problem}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong with it and what to do.
-        problem: String,
-    },
-    /// A file that cannot be fitted.
-    #[error("{}: {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// A result could not be written.
-    #[error("{}: cannot be written: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The chart could not be saved.
-    #[error(transparent)]
-    Chart(#[from] retrial_core::chart::Error),
-}
 
 /// The command line of `fit`.
 pub fn command() -> Command {
@@ -115,11 +72,9 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let classes = *arguments.get_one::<u64>("classes").expect("has a default") as usize;
     let noise = *arguments.get_one::<Noise>("noise").expect("has a default");
     let test_size = arguments.get_one::<u64>("test-size").map(|n| *n as usize);
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let report = Report::new(path, &text, Setting { classes, noise }, test_size, DRAWS)?;
+    let report = Report::new(path, &tool::read(path)?, Setting { classes, noise }, test_size, DRAWS)?;
     report.save(out)?;
-    // A reader that has seen enough is no failure.
-    let _ = io::Write::write_all(&mut io::stdout(), report.text(out).as_bytes());
+    tool::say(&report.text(out));
     Ok(())
 }
 
@@ -195,13 +150,12 @@ impl Report {
 
     /// Writes `fit.csv`, `estimates.csv`, `fit.svg` and `fit.png`, and `fit-noisy.csv` where both curves were given.
     pub fn save(&self, out: &Path) -> Result<(), Error> {
-        fs::create_dir_all(out).map_err(|source| Error::Write { path: out.to_owned(), source })?;
         let primary = self.statistics.primary();
-        replace(&out.join("fit.csv"), &fit_csv(primary))?;
+        tool::write(out, "fit.csv", fit_csv(primary).as_bytes())?;
         if let (Scale::Clean, Some(noisy)) = (primary.scale, &self.statistics.noisy) {
-            replace(&out.join("fit-noisy.csv"), &fit_csv(noisy))?;
+            tool::write(out, "fit-noisy.csv", fit_csv(noisy).as_bytes())?;
         }
-        replace(&out.join("estimates.csv"), &self.estimates_csv())?;
+        tool::write(out, "estimates.csv", self.estimates_csv().as_bytes())?;
         self.figure().save(&out.join("fit"))?;
         Ok(())
     }
@@ -423,15 +377,15 @@ const WIDTH: usize = 100;
 const COLUMNS: [&str; 4] = ["noise_ratio", "accuracy", "seed", "scored_on"];
 
 fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
-    let wrong = |line: usize, problem: String| Error::Line { path: path.to_owned(), line, problem };
+    let wrong = |line: u64, problem: String| Error::Line { path: path.to_owned(), line, problem };
     // Read line by line, so that a message names the line that an editor shows.
     let mut lines = text
         .trim_start_matches('\u{feff}')
         .lines()
-        .enumerate()
-        .map(|(i, line)| (i + 1, line))
+        .zip(1..)
+        .map(|(line, i)| (i, line))
         .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let fields = |line: usize, text: &str| -> Result<Vec<String>, Error> {
+    let fields = |line: u64, text: &str| -> Result<Vec<String>, Error> {
         let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes());
         match reader.records().next() {
             Some(Ok(record)) => Ok(record.iter().map(str::to_owned).collect()),
@@ -459,7 +413,7 @@ fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
         return Err(wrong(first, format!("no column {missing}; {expected}")));
     };
     let mut rows = Vec::new();
-    let mut seen: BTreeMap<(u64, String, bool), usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(u64, String, bool), u64> = BTreeMap::new();
     for (line, text) in lines {
         let values = fields(line, text)?;
         if values.len() != header.len() {
@@ -618,15 +572,4 @@ fn wrapped(text: &str, width: usize) -> String {
         used += length;
     }
     result
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".tmp");
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|source| {
-        // What was begun is of no use; that it cannot be removed either adds nothing to the message.
-        let _ = fs::remove_file(&partial);
-        Error::Write { path: path.to_owned(), source }
-    })
 }

@@ -1,11 +1,11 @@
 //! `predict`: what a memorising network would score under the user's own noise.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use retrial_core::noise::{self, TransitionMatrix};
+use retrial_core::tool;
 
 use crate::laws::leaked_matrix;
 
@@ -58,8 +58,7 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let path: &PathBuf = arguments.get_one("matrix").expect("required");
     let a0 = *arguments.get_one::<f64>("accuracy").expect("has a default");
     let prediction = Prediction::new(&TransitionMatrix::read_csv(path)?, a0)?;
-    // A reader that has seen enough is no failure.
-    let _ = io::Write::write_all(&mut io::stdout(), format!("{}: {prediction}", path.display()).as_bytes());
+    tool::say(&format!("{}: {prediction}", path.display()));
     Ok(())
 }
 

@@ -10,17 +10,18 @@ use noisy_quadratic::predict_tool::{self, Prediction};
 use rand_distr::{Distribution, StandardNormal};
 use retrial_core::Seed;
 use retrial_core::noise::TransitionMatrix;
+use retrial_core::tool::Error;
 
 /// Points read from the authors' own plot of accuracy on noisy labels (CIFAR-10, symmetric noise).
 const PUBLISHED: &str = "noise_ratio,accuracy\n0,0.903\n0.1,0.753\n0.2,0.611\n0.3,0.482\n0.4,0.360\n0.5,0.263\n0.6,0.184\n\
                          0.7,0.138\n0.8,0.109\n0.9,0.102\n1.0,0.106\n";
 
-fn fit(arguments: &[&str]) -> Result<(), fit_tool::Error> {
+fn fit(arguments: &[&str]) -> Result<(), Error> {
     let matches = fit_tool::command().try_get_matches_from([&["fit"], arguments].concat()).unwrap();
     fit_tool::run(&matches)
 }
 
-fn report(text: &str, setting: Setting) -> Result<Report, fit_tool::Error> {
+fn report(text: &str, setting: Setting) -> Result<Report, Error> {
     Report::new(Path::new("mine.csv"), text, setting, None, 200)
 }
 

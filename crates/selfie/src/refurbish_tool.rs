@@ -1,50 +1,12 @@
 //! `refurbish`: SELFIE's rule on the user's own prediction history.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use retrial_core::tool::{self, Error};
 
 use crate::history::{majority, rule, uncertainty};
-
-/// Why nothing was refurbished.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file could not be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line that cannot be understood.
-    #[error("{}, line {line}: {problem}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// What is wrong with it and what to do.
-        problem: String,
-    },
-    /// A file without anything to do.
-    #[error("{}: has a header and no rows; write one row for each sample and visit", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The result could not be written.
-    #[error("{}: cannot be written: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
 
 /// The command line of `refurbish`.
 pub fn command() -> Command {
@@ -114,18 +76,12 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let number = |name: &str| *arguments.get_one::<u64>(name).expect("required or has a default") as usize;
     let (classes, q) = (number("classes"), number("history"));
     let epsilon = *arguments.get_one::<f64>("epsilon").expect("has a default");
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let samples = read(path, &text, classes)?;
+    let samples = read(path, &tool::read(path)?, classes)?;
     let judged: Vec<Judged> = samples.iter().map(|(name, s)| Judged::of(name, s, classes, q, epsilon)).collect();
 
+    tool::write(out, "refurbished.csv", &csv_of(&judged))?;
     let target = out.join("refurbished.csv");
-    let failed = |source| Error::Write { path: target.clone(), source };
-    fs::create_dir_all(out).map_err(failed)?;
-    retrial_core::experiment::replace_file(&target, &csv_of(&judged)).map_err(failed)?;
-
-    // A reader that has seen enough is no failure.
-    let said = format!("{}\n{}\nwritten to {}\n", in_words(classes, q, epsilon), tally(&judged, q), target.display());
-    let _ = io::Write::write_all(&mut io::stdout(), said.as_bytes());
+    tool::say(&format!("{}\n{}\nwritten to {}\n", in_words(classes, q, epsilon), tally(&judged, q), target.display()));
     Ok(())
 }
 
@@ -191,7 +147,8 @@ pub fn read(path: &Path, text: &str, classes: usize) -> Result<Vec<(String, Samp
         }
     }
     if samples.is_empty() {
-        return Err(Error::Empty { path: path.to_path_buf() });
+        let problem = "has a header and no rows; write one row for each sample and visit".into();
+        return Err(Error::Content { path: path.to_path_buf(), problem });
     }
     Ok(samples)
 }
