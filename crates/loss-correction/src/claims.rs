@@ -141,10 +141,10 @@ pub fn claims(results: &Results<LossCorrection>) -> Result<Vec<Claim>, Error> {
         dynamic_helps(&runs, &memorised),
         both_beat_mixup("LC5", &runs, &memorised, &reported),
         no_degradation("LC6", &runs, &memorised, &reported),
-        hard_beats_soft(&runs),
-        regulariser_needed(&runs),
-        extreme(&runs, &reported),
-        price_when_clean(&runs, &reported),
+        hard_beats_soft(&runs, &memorised),
+        regulariser_needed(&runs, &memorised),
+        extreme(&runs, &memorised, &reported),
+        price_when_clean(&runs, &memorised, &reported),
     ];
     if !photos.levels("M").is_empty() {
         let gate = memorisation_gate(&photos);
@@ -171,7 +171,7 @@ pub fn claims(results: &Results<LossCorrection>) -> Result<Vec<Claim>, Error> {
         ),
         "neither the numbers nor the settings are available",
     ));
-    claims.push(noise_rate_unused(&runs));
+    claims.push(noise_rate_unused(&runs, &memorised));
     Ok(claims)
 }
 
@@ -371,7 +371,7 @@ fn no_degradation(id: &str, runs: &Runs, gate: &Result<String, String>, reported
     decided(claim, verdict, *worst, seeds, &runs.scope, format!("Best minus last: {}.", words.join(", ")))
 }
 
-fn hard_beats_soft(runs: &Runs) -> Claim {
+fn hard_beats_soft(runs: &Runs, gate: &Result<String, String>) -> Claim {
     let claim = open(
         "LC7",
         "With mixup, hard bootstrapping beats soft",
@@ -379,6 +379,9 @@ fn hard_beats_soft(runs: &Runs) -> Claim {
         "last accuracy of M-DYR-H above that of M-DYR-S by two paired standard errors at 50 and 80 %; refuted if not above at both",
         "soft not available; hard 92.0/91.9 at 50 %, 86.8/86.6 at 80 %",
     );
+    if let Err(why) = gate {
+        return not_tested(claim, why.clone());
+    }
     if let Err(why) = separation_gate(runs, "M", 0.5) {
         return not_tested(claim, why);
     }
@@ -394,7 +397,7 @@ fn hard_beats_soft(runs: &Runs) -> Claim {
     decided(claim, verdict, high.interval, high.seeds, &runs.scope, reason)
 }
 
-fn regulariser_needed(runs: &Runs) -> Claim {
+fn regulariser_needed(runs: &Runs, gate: &Result<String, String>) -> Claim {
     let claim = open(
         "LC8",
         "At high noise the network predicts one class unless the regulariser is there",
@@ -402,6 +405,9 @@ fn regulariser_needed(runs: &Runs) -> Claim {
         "80 %: largest share of predictions of one class higher without R by two paired standard errors and 5 points; refuted below 1 point",
         "not reported",
     );
+    if let Err(why) = gate {
+        return not_tested(claim, why.clone());
+    }
     let Some(more) = Difference::of(&runs.differences("M-DY-H", "M-DYR-H", 0.8, |s| s.largest_class)) else {
         return not_tested(claim, "no paired runs with and without the regulariser");
     };
@@ -422,7 +428,7 @@ fn regulariser_needed(runs: &Runs) -> Claim {
     decided(claim, verdict, more.interval, more.seeds, &runs.scope, reason)
 }
 
-fn extreme(runs: &Runs, reported: &Reported) -> Claim {
+fn extreme(runs: &Runs, gate: &Result<String, String>, reported: &Reported) -> Claim {
     let claim = open(
         "LC9",
         "At 90 % the method fails, and dynamic mixup with soft-to-hard bootstrapping repairs it",
@@ -434,6 +440,9 @@ fn extreme(runs: &Runs, reported: &Reported) -> Claim {
             in_words(reported, "MD-DYR-SH", &[0.9])
         ),
     );
+    if let Err(why) = gate {
+        return not_tested(claim, why.clone());
+    }
     let Some(gain) = Difference::of(&runs.differences("MD-DYR-SH", "M-DYR-H", 0.9, last)) else {
         return not_tested(claim, "no paired runs at 90 %");
     };
@@ -451,7 +460,7 @@ fn extreme(runs: &Runs, reported: &Reported) -> Claim {
     decided(claim, gain.verdict(), gain.interval, gain.seeds, &runs.scope, reason)
 }
 
-fn price_when_clean(runs: &Runs, reported: &Reported) -> Claim {
+fn price_when_clean(runs: &Runs, gate: &Result<String, String>, reported: &Reported) -> Claim {
     let claim = open(
         "LC10",
         "With clean labels the method loses to mixup alone",
@@ -463,6 +472,9 @@ fn price_when_clean(runs: &Runs, reported: &Reported) -> Claim {
             in_words(reported, "M-DYR-H", &[0.])
         ),
     );
+    if let Err(why) = gate {
+        return not_tested(claim, why.clone());
+    }
     match Difference::of(&runs.differences("M", "M-DYR-H", 0., last)) {
         None => not_tested(claim, "no paired runs with clean labels"),
         Some(price) => {
@@ -472,7 +484,7 @@ fn price_when_clean(runs: &Runs, reported: &Reported) -> Claim {
     }
 }
 
-fn noise_rate_unused(runs: &Runs) -> Claim {
+fn noise_rate_unused(runs: &Runs, gate: &Result<String, String>) -> Claim {
     let claim = open(
         "LC13",
         "The noise rate need not be known: the mixture's share of high losses follows it",
@@ -480,6 +492,9 @@ fn noise_rate_unused(runs: &Runs) -> Claim {
         "the share after the last epoch at the high rate rises with every noise level; refuted if it spans less than 0.05",
         "not reported",
     );
+    if let Err(why) = gate {
+        return not_tested(claim, why.clone());
+    }
     let levels = runs.levels("M-DYR-H");
     let share = |level: f64| runs.interval("M-DYR-H", level, |s| s.noisy_share.unwrap_or(f64::NAN));
     let shares: Vec<(f64, Interval, f64)> =

@@ -166,6 +166,28 @@ impl Phases {
     }
 }
 
+/// Where the published code does not do what the paper says, or has changed since it was published. All off: the code as it
+/// is now, with its class count mended and today's initial values of batch norms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Variants {
+    /// Soft bootstrapping shares the two labels of a mixed image by halves, as the code did until July 2020, and not as the
+    /// images are shared.
+    pub soft_halves: bool,
+    /// Soft bootstrapping's regulariser counts ten classes whatever the data set, as in the code.
+    pub ten_class_regulariser: bool,
+    /// Dynamic mixing shares labels by mixup's draw throughout, as the paper says, and not by halves once they are corrected.
+    pub dynamic_draws: bool,
+    /// Scales of batch norms start uniform in (0, 1), as in the library of that time, and not at 1.
+    pub uniform_norm_scales: bool,
+}
+
+impl Variants {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +206,9 @@ pub struct Config {
     pub method: Method,
     /// Whose rules the fit follows.
     pub rule: Rule,
+    /// Other readings of the method.
+    #[serde(default, skip_serializing_if = "Variants::is_default")]
+    pub variants: Variants,
     /// Rounds of EM.
     pub iterations: usize,
     /// mixup's alpha.

@@ -5,7 +5,7 @@ use retrial_core::experiment::{Experiment, Profile};
 use retrial_core::model::Architecture;
 use retrial_core::train::{OptimiserConfig, Schedule};
 
-use crate::config::{Config, Correction, Method, Mixing, Noise, Phases, Weighting};
+use crate::config::{Config, Correction, Method, Mixing, Noise, Phases, Variants, Weighting};
 use crate::mixture::{Family, ITERATIONS, Rule};
 
 /// Divided by ten at a third and at five sixths of the epochs, as the published 100 and 250 of 300.
@@ -37,6 +37,7 @@ impl Scale {
             level,
             method,
             rule: Rule::Code,
+            variants: Variants::default(),
             iterations: ITERATIONS,
             alpha: 32.,
             phases: Phases::of(self.epochs),
@@ -218,5 +219,5 @@ pub fn expected_seconds(c: &Config) -> f64 {
         Architecture::PreActResNet18 { width } => 555.4e6 * (*width as f64 / 64.).powi(2),
         _ => 1e7,
     };
-    passes * (c.epochs * c.train) as f64 * (2. * multiply_adds / 6e10 + 4e-6)
+    passes * (c.epochs * c.train) as f64 * (2. * multiply_adds / 9e10 + 2.5e-6)
 }

@@ -91,12 +91,12 @@ pub fn loss(logits: &Tensor, targets: &Rows) -> Result<Tensor> {
     soft_cross_entropy(logits, &Tensor::from_vec(flat, logits.shape(), logits.device())?)?.mean_all()
 }
 
-/// `sum_c p_c ln(p_c / mean softmax_c)` with uniform `p`: zero where the mean prediction of the batch is uniform
-/// (section 3.3, after Tanaka et al. 2018). A scalar with gradient.
-pub fn regulariser(logits: &Tensor) -> Result<Tensor> {
-    let classes = logits.dim(D::Minus1)? as f64;
+/// `sum_c p ln(p / mean softmax_c)` with `p = 1 / counted`: with all classes counted it is zero where the mean prediction of
+/// the batch is uniform (section 3.3, after Tanaka et al. 2018). A scalar with gradient.
+pub fn regulariser(logits: &Tensor, counted: usize) -> Result<Tensor> {
+    let (classes, counted) = (logits.dim(D::Minus1)? as f64, counted as f64);
     let mean = candle_nn::ops::softmax(logits, 1)?.mean(0)?;
-    (mean.log()?.mean_all()? + classes.ln())?.neg()
+    (mean.log()?.mean_all()? + counted.ln())? * (-classes / counted)
 }
 
 /// The temperature of soft-to-hard bootstrapping at an epoch: from 1 at `soften` down a line to 0.001 at `hard`.
@@ -126,9 +126,12 @@ mod tests {
     fn the_regulariser_of_a_collapsed_mean() {
         let mean: Vec<f32> = [0.91f32].into_iter().chain([0.01; 9]).map(f32::ln).collect();
         let collapsed = Tensor::from_vec(mean, (1, 10), &Device::Cpu).unwrap();
-        assert_abs_diff_eq!(regulariser(&collapsed).unwrap().to_scalar::<f32>().unwrap(), 1.851499, epsilon = 1e-5);
+        assert_abs_diff_eq!(regulariser(&collapsed, 10).unwrap().to_scalar::<f32>().unwrap(), 1.851499, epsilon = 1e-5);
         let uniform = Tensor::zeros((4, 10), candle_core::DType::F32, &Device::Cpu).unwrap();
-        assert_abs_diff_eq!(regulariser(&uniform).unwrap().to_scalar::<f32>().unwrap(), 0., epsilon = 1e-6);
+        assert_abs_diff_eq!(regulariser(&uniform, 10).unwrap().to_scalar::<f32>().unwrap(), 0., epsilon = 1e-6);
+        // Twenty classes counted as ten: 20 / 10 ln(20 / 10).
+        let more = Tensor::zeros((4, 20), candle_core::DType::F32, &Device::Cpu).unwrap();
+        assert_abs_diff_eq!(regulariser(&more, 10).unwrap().to_scalar::<f32>().unwrap(), 1.386294, epsilon = 1e-5);
     }
 
     #[test]
@@ -146,9 +149,9 @@ mod tests {
         let given = one_hot(&[0, 1, 2, 0], 3);
         let own = own_word(&logits(), Correction::Hard, 1.).unwrap();
         let dynamic = |labels: &Rows, w: f64| mixed(&corrected(labels, &own, &[w; 4]), &partner, &share);
-        let right = gradient(|z| (loss(z, &dynamic(&given, 0.)).unwrap() + regulariser(z).unwrap()).unwrap());
+        let right = gradient(|z| (loss(z, &dynamic(&given, 0.)).unwrap() + regulariser(z, 3).unwrap()).unwrap());
         let plain = gradient(|z| loss(z, &mixed(&given, &partner, &share)).unwrap());
-        let pull = gradient(|z| regulariser(z).unwrap());
+        let pull = gradient(|z| regulariser(z, 3).unwrap());
         for ((right, plain), pull) in right.iter().zip(&plain).zip(&pull) {
             assert_abs_diff_eq!(*right, plain + pull, epsilon = 1e-6);
         }

@@ -1,6 +1,7 @@
 //! One training run, from noise to the last epoch (sections 3.1 to 3.8 of the paper and its published code).
 
 use candle_core::{Device, Tensor};
+use rand::RngExt;
 use retrial_core::Seed;
 use retrial_core::data::{Normalisation, Split, order};
 use retrial_core::experiment::{CellError, CellRun};
@@ -231,6 +232,9 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
     let task = Task::new(config, seed, run)?;
     let shape = InputShape::from(&task.train.inputs);
     let model = config.architecture.build(&shape, task.classes, seed, &device)?;
+    if config.variants.uniform_norm_scales {
+        draw_norm_scales(&model, seed)?;
+    }
     let mut optimiser = Optimiser::new(config.optimiser.clone());
     let mut so_far = SoFar::default();
     if let Some(bytes) = run.resume()? {
@@ -273,6 +277,18 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
     })
 }
 
+/// Scales of batch norms anew, each uniform in (0, 1).
+fn draw_norm_scales(model: &Model, seed: Seed) -> Result<(), CellError> {
+    for (name, parameter) in &model.parameters.trainable {
+        if name.ends_with(".gamma") {
+            let mut stream = seed.stream(&format!("norm scales/{name}"));
+            let scales: Vec<f32> = (0..parameter.var.elem_count()).map(|_| stream.random()).collect();
+            parameter.var.set(&Tensor::from_vec(scales, parameter.var.shape(), parameter.var.device())?)?;
+        }
+    }
+    Ok(())
+}
+
 /// One pass over the training samples.
 fn train_epoch(
     config: &Config,
@@ -284,7 +300,9 @@ fn train_epoch(
     device: &Device,
 ) -> Result<(), CellError> {
     let (seed, time, phases) = (Seed(config.seed), row.epoch as u64, &config.phases);
-    let method = &config.method;
+    let (method, variants) = (&config.method, &config.variants);
+    let counted =
+        if variants.ten_class_regulariser && method.correction == Correction::Soft { 10 } else { task.classes };
     let correcting = row.epoch >= phases.correct;
     let mixing = if !correcting && method.mixing == Mixing::Dynamic { Mixing::Static } else { method.mixing };
     // Dynamic mixing starts with labels as they are.
@@ -350,14 +368,19 @@ fn train_epoch(
         };
         let targets = match mixing {
             Mixing::None => targets,
+            Mixing::Static if variants.soft_halves && correction == Correction::Soft => {
+                mixed(&targets, &draw.partner, &[0.5])
+            }
             Mixing::Static => mixed(&targets, &draw.partner, &shares),
             // Labels are shared apart from images: by a draw of their own, later by halves.
-            Mixing::Dynamic if !needs_word => mixed(&targets, &draw.partner, &[f64::from(label_draw.share)]),
+            Mixing::Dynamic if !needs_word || variants.dynamic_draws => {
+                mixed(&targets, &draw.partner, &[f64::from(label_draw.share)])
+            }
             Mixing::Dynamic => mixed(&targets, &draw.partner, &[0.5]),
         };
         let mut objective = loss(&output, &targets)?;
         if pulls {
-            let pull = regulariser(&output)?;
+            let pull = regulariser(&output, counted)?;
             pull_total += f64::from(pull.to_scalar::<f32>()?);
             objective = (objective + (pull * method.regulariser)?)?;
         }

@@ -2,17 +2,25 @@
 //! The rows come from cells of profile smoke: epoch 1, the first corrected one (6) and the last (9).
 
 use loss_correction::LossCorrection;
+use loss_correction::config::{Config, Variants};
 use loss_correction::mixture::{Family, Mixture, Posterior, Rule};
 use loss_correction::train::Epoch;
 use retrial_core::experiment::{Folder, Options, Paper, Profile, train_cell};
 
-fn rows(method: &str, level: f64) -> Vec<Epoch> {
+fn cell(method: &str, level: f64) -> Config {
     let experiments = LossCorrection.grid(Profile::Smoke, Some(1));
     let mut cells = experiments.into_iter().flat_map(|e| e.cells);
-    let config = cells.find(|c| c.method.name() == method && c.level == level).expect("a smoke cell");
+    cells.find(|c| c.method.name() == method && c.level == level).expect("a smoke cell")
+}
+
+fn rows(method: &str, level: f64) -> Vec<Epoch> {
+    rows_of(&cell(method, level))
+}
+
+fn rows_of(config: &Config) -> Vec<Epoch> {
     let results = tempfile::tempdir().expect("a folder");
     let folder = Folder::new(results.path(), Profile::Smoke, LossCorrection.id());
-    let cell = train_cell(&LossCorrection, &config, &folder, &Options::default()).expect("the cell trains");
+    let cell = train_cell(&LossCorrection, config, &folder, &Options::default()).expect("the cell trains");
     let mut reader = csv::Reader::from_path(cell.folder.join("epochs.csv")).expect("rows");
     reader.deserialize().map(|row| row.expect("a row")).collect()
 }
@@ -51,6 +59,25 @@ fn methods_part_when_correction_begins() {
         assert_eq!(mixup[epoch].loss.to_bits(), method[epoch].loss.to_bits(), "epoch {}", epoch + 1);
     }
     assert_ne!(mixup[5].loss.to_bits(), method[5].loss.to_bits());
+}
+
+/// Every switch moves training from its own epoch on and leaves alone what it does not name.
+#[test]
+fn variants_move_what_they_name() {
+    let off = Variants::default();
+    let parts = |variants: Variants, method: &str, level: f64| -> Option<usize> {
+        let config = cell(method, level);
+        let (plain, changed) = (rows_of(&config), rows_of(&Config { variants, ..config }));
+        (0..plain.len()).find(|&i| plain[i].loss.to_bits() != changed[i].loss.to_bits()).map(|i| i + 1)
+    };
+    // Labels are corrected from epoch 6 on and, with dynamic mixing, from 8.
+    let halves = Variants { soft_halves: true, ..off };
+    assert_eq!((parts(halves, "M-DYR-S", 0.5), parts(halves, "M-DYR-H", 0.5)), (Some(6), None));
+    let draws = Variants { dynamic_draws: true, ..off };
+    assert_eq!((parts(draws, "MD-DYR-SH", 0.5), parts(draws, "M-DYR-H", 0.5)), (Some(8), None));
+    // Digits have ten classes anyway.
+    assert_eq!(parts(Variants { ten_class_regulariser: true, ..off }, "M-DYR-S", 0.5), None);
+    assert_eq!(parts(Variants { uniform_norm_scales: true, ..off }, "CE", 0.5), Some(1));
 }
 
 /// The published algorithm written again from its description, in plain Python on double precision:
