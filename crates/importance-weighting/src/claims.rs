@@ -100,7 +100,12 @@ pub fn claims(results: &Results<ImportanceWeighting>) -> Result<Vec<Claim>, Erro
         scope: scope_of(&runs(results, "dropout")?, "dropout 0.5", profile),
     };
     claims.push(fades("IW5", DROPOUT, &dropout));
-    claims.push(norm(&runs(results, "norm")?, &arms[0].runs, profile));
+    for (id, experiment, what) in [("IW6", "norm", "CNN with batch norm"), ("IW6b", "resnet", "ResNet with batch norm")]
+    {
+        if id == "IW6" || results.experiment(experiment).is_some() {
+            claims.push(norm(id, what, &runs(results, experiment)?, &arms[0].runs, profile));
+        }
+    }
     let rare = runs(results, "imbalance")?;
     let scope = scope_of(&rare, "MLP", profile);
     claims.push(imbalance(&rare, &scope));
@@ -389,8 +394,8 @@ fn dose(arm: &Arm) -> Claim {
         &format!("IW12{}", arm.suffix),
         "With the same weights the size of the effect is set by lambda: L2 is the wrong control knob",
         "abstract",
-        "beta at the strongest lambda minus 3 times beta at the weakest, among those that train: supported above 0, refuted if the \
-         strongest is below 1.5 times the weakest",
+        "beta at the strongest lambda minus 3 times beta at the weakest, among those that train: supported above 0 if at no lambda \
+         the logits shift by ln R at every R (mean within 25 %), refuted if the strongest is below 1.5 times the weakest",
         "",
     );
     if arm.penalised.is_empty() {
@@ -406,13 +411,47 @@ fn dose(arm: &Arm) -> Claim {
     let against = |factor: f64| interval(&a.iter().zip(b).map(|(a, b)| b - factor * a).collect::<Vec<_>>());
     let (Some(three), Some(flat)) = (against(3.), against(1.5)) else { return not_tested(claim, "no slopes") };
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
-    let reason = format!("beta is {:.4} at lambda {weak} and {:.4} at lambda {strong}.", mean(a), mean(b));
-    decided(claim, three_way(three.above(0.), flat.below(0.)), three, a.len(), &arm.scope, reason)
+    let shifts = bayes_shifts(&arm.penalised);
+    let bayes = shifts.iter().find(|(_, shifts)| shifts.iter().all(|s| (s - 1.).abs() <= BAYES));
+    let shift_words: Vec<String> = shifts
+        .iter()
+        .map(|(lambda, shifts)| {
+            let (low, high) = shifts.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &s| (l.min(s), h.max(s)));
+            format!("{low:.2} to {high:.2} at lambda {lambda}")
+        })
+        .collect();
+    let reason = format!(
+        "beta is {:.4} at lambda {weak} and {:.4} at lambda {strong}. Shift of the logits over the ln R of Bayes, over all R: {}.",
+        mean(a),
+        mean(b),
+        shift_words.join(", ")
+    );
+    decided(claim, three_way(three.above(0.) && bayes.is_none(), flat.below(0.)), three, a.len(), &arm.scope, reason)
 }
 
-fn norm(normed: &[Run], plain: &[Run], profile: &str) -> Claim {
+/// For each lambda with two seeds or more that train at every ratio: the mean shift of held-out logits against 1:1, over
+/// ln R, at each other R. Bayes' rule for a changed prior wants 1 everywhere.
+fn bayes_shifts(penalised: &[Run]) -> Vec<(f64, Vec<f64>)> {
+    let ratios = distinct(penalised.iter().map(|r| r.config.ratio));
+    let Some(plain) = ratios.iter().position(|&ratio| ratio == 1.) else { return vec![] };
+    let of = |lambda: f64| {
+        let keep = |r: &Run| r.config.lambda == lambda && r.trains();
+        let shifts: Vec<(u64, Vec<f64>)> = by_seed(penalised, &ratios, keep, |r| r.summary.last.logit_shift)
+            .into_iter()
+            .map(|(seed, logits)| {
+                let others = ratios.iter().zip(&logits).filter(|(ratio, _)| **ratio != 1.);
+                (seed, others.map(|(ratio, logit)| (logit - logits[plain]) / ratio.ln()).collect())
+            })
+            .collect();
+        if shifts.len() < 2 { vec![] } else { column_means(&shifts) }
+    };
+    let lambdas = distinct(penalised.iter().map(|r| r.config.lambda));
+    lambdas.into_iter().map(|lambda| (lambda, of(lambda))).filter(|(_, shifts)| !shifts.is_empty()).collect()
+}
+
+fn norm(id: &str, what: &str, normed: &[Run], plain: &[Run], profile: &str) -> Claim {
     let claim = open(
-        "IW6",
+        id,
         "Batch norm keeps some of the effect",
         "abstract",
         "supported: with batch norm mean f monotone in R and beta's interval above 0, without it beta's interval holds 0; refuted: \
@@ -435,14 +474,17 @@ fn norm(normed: &[Run], plain: &[Run], profile: &str) -> Claim {
     );
     let batch = slopes(normed, Run::separated, |r| r.summary.last.fraction_batch_statistics.unwrap_or(f64::NAN));
     let reason = format!(
-        "The CNN with a norm after each convolution, not the paper's ResNet. Without norms beta is {:.4}; with norms that use the \
-         statistics of the evaluated images it is {:.4}. {}",
+        "{what}; not the paper's ResNet. The CNN without norms has a beta of {:.4}; with norms that use the statistics of the \
+         evaluated images it is {:.4}. {}",
         without.estimate,
         interval(&batch).map_or(f64::NAN, |i| i.estimate),
         gates(normed)
     );
-    decided(claim, verdict, with, complete.len(), &scope_of(normed, "CNN with batch norm", profile), reason)
+    decided(claim, verdict, with, complete.len(), &scope_of(normed, what, profile), reason)
 }
+
+/// How far from 1 a shift of logits over ln R still is the one of Bayes.
+const BAYES: f64 = 0.25;
 
 /// What a remedy ends with for each rare class and factor, by seed; and the balanced run of the seed.
 pub struct Imbalance {
@@ -477,6 +519,22 @@ impl Imbalance {
         }
         rarity.sort_unstable();
         Self { cells, balanced, rarity }
+    }
+
+    /// Mean f where nothing is done about the imbalance, by dogs to a cat, rising.
+    fn untreated(&self) -> Vec<(f64, f64)> {
+        let mut by_share: Vec<(f64, Vec<f64>)> = vec![(1., self.balanced.values().map(|v| v.0).collect())];
+        for &k in &self.rarity {
+            for (rare, dogs) in [(0, k as f64), (1, 1. / k as f64)] {
+                let of = |(&(remedy, class, factor, _), v): (&(Remedy, usize, usize, u64), &(f64, f64))| {
+                    (remedy == Remedy::Nothing && class == rare && factor == k).then_some(v.0)
+                };
+                by_share.push((dogs, self.cells.iter().filter_map(of).collect()));
+            }
+        }
+        by_share.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        by_share.into_iter().map(|(dogs, values)| (dogs, mean(values))).collect()
     }
 
     /// Some function of the values of remedies, by seed, averaged over the two rare classes and all factors; only seeds
@@ -515,8 +573,8 @@ fn imbalance(runs: &[Run], scope: &str) -> Claim {
         "IW8",
         "Weights do not undo an imbalance of the training set; its class shares move predictions",
         "conclusions, second-hand",
-        "share of the gap to the balanced run that corrective weights close at the end: supported below 0.25, refuted above 0.75; \
-         needs a gap above 0.03",
+        "share of the gap to the balanced run that corrective weights close at the end: supported below 0.25 if mean f without \
+         weights rises with the share of dogs, refuted above 0.75; needs a gap above 0.03",
         "R2: f .06, .16, .28, .465 at 1, 2, 4, 16 dogs to 16 cats (1:16, 1:8, 1:4, 1:1)",
     );
     let study = Imbalance::of(runs);
@@ -536,8 +594,16 @@ fn imbalance(runs: &[Run], scope: &str) -> Claim {
     }
     let shares: Vec<f64> = closed.iter().zip(&gaps).map(|(closed, gap)| closed / gap).collect();
     let Some(share) = interval(&shares) else { return not_tested(claim, "no shares") };
-    let reason = format!("The gap that imbalance opens is {:.3} on average. {}", gap.estimate, gates(runs));
-    decided(claim, three_way(share.below(0.25), share.above(0.75)), share, shares.len(), scope, reason)
+    let by_share = study.untreated();
+    let rises = by_share.windows(2).all(|w| w[0].1 < w[1].1);
+    let words: Vec<String> = by_share.iter().map(|(dogs, f)| format!("{f:.3} at {}", ratio_text(*dogs))).collect();
+    let reason = format!(
+        "The gap that imbalance opens is {:.3} on average. Mean f by dogs to cats: {}. {}",
+        gap.estimate,
+        words.join(", "),
+        gates(runs)
+    );
+    decided(claim, three_way(share.below(0.25) && rises, share.above(0.75)), share, shares.len(), scope, reason)
 }
 
 fn copies(runs: &[Run], scope: &str) -> Claim {

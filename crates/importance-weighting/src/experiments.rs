@@ -43,6 +43,8 @@ struct Scale {
     dropout_on_cnn: bool,
     dropout_epochs: usize,
     norm_epochs: usize,
+    /// Channels of the first stage of a residual network with batch norm, and its epochs.
+    resnet: Option<(usize, usize)>,
     /// Factors by which one class is rarer than the other.
     rarity: &'static [usize],
     imbalance_seeds: u64,
@@ -122,6 +124,7 @@ impl Scale {
                 dropout_on_cnn: true,
                 dropout_epochs: 8,
                 norm_epochs: 8,
+                resnet: Some((4, 8)),
                 rarity: &[4],
                 imbalance_seeds: 2,
                 extensions: true,
@@ -147,6 +150,7 @@ impl Scale {
                 dropout_on_cnn: false,
                 dropout_epochs: 1200,
                 norm_epochs: 200,
+                resnet: None,
                 rarity: &[4],
                 imbalance_seeds: 5,
                 extensions: false,
@@ -172,6 +176,7 @@ impl Scale {
                 dropout_on_cnn: true,
                 dropout_epochs: 400,
                 norm_epochs: 150,
+                resnet: Some((8, 100)),
                 rarity: &[4, 16],
                 imbalance_seeds: 5,
                 extensions: true,
@@ -197,6 +202,7 @@ impl Scale {
                 dropout_on_cnn: true,
                 dropout_epochs: 1000,
                 norm_epochs: 1000,
+                resnet: Some((64, 1000)),
                 rarity: &[4, 8, 16],
                 imbalance_seeds: 10,
                 extensions: true,
@@ -256,6 +262,14 @@ pub fn grid(profile: Profile, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     let normed =
         Images { architecture: with(&scale.cnn, |_, norm| *norm = true), epochs: scale.norm_epochs, ..plain.clone() };
     add("norm", "CNN with batch norm: does it keep the effect?", sweep(&normed, scale.variant_ratios, seeds));
+    if let Some((width, epochs)) = scale.resnet {
+        let residual = Images { architecture: Architecture::PreActResNet18 { width }, epochs, ..plain.clone() };
+        add(
+            "resnet",
+            "Residual network with batch norm: does it keep the effect?",
+            sweep(&residual, scale.variant_ratios, seeds),
+        );
+    }
     add(
         "imbalance",
         "Rare classes: do weights, copies or sub-sampling move predictions?",
@@ -456,7 +470,7 @@ pub fn expected_seconds(config: &Config) -> f64 {
     match config {
         Config::Plane(c) => {
             let each = match c.model {
-                PlaneModel::Linear => 3e-8,
+                PlaneModel::Linear => 1.5e-8,
                 PlaneModel::Mlp { hidden } => 3e-9 * hidden as f64,
             };
             each * (c.epochs * 2 * c.per_class) as f64
@@ -467,11 +481,13 @@ pub fn expected_seconds(config: &Config) -> f64 {
             let work = match &c.architecture {
                 Architecture::TwoStageCnn { widths, .. } => side * side * (widths[0] * widths[1]) as f64 * 12.,
                 Architecture::Mlp { widths, .. } => side * side * 3. * widths[0] as f64,
+                Architecture::PreActResNet18 { width } => side * side * (width * width) as f64 * 132.,
                 _ => side * side * 1e4,
             };
             let trained = (c.counts[0] * c.copies[0] + c.counts[1] * c.copies[1]) * c.epochs;
             let read = (2 * c.held_out + 8 * c.others + 2 * c.noise) * (5 + c.epochs / c.every.max(1)) / 3;
-            (trained + read) as f64 * (6. * work / 1e10 + 1e-5)
+            let rate = if matches!(c.architecture, Architecture::Mlp { .. }) { 1e11 } else { 3.2e10 };
+            (trained + read) as f64 * (6. * work / rate + 1e-6)
         }
     }
 }

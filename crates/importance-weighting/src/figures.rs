@@ -21,13 +21,14 @@ const R1: &str = "R1 (another reproduction, full size)";
 const ENOUGH_FOR_BANDS: usize = 8;
 /// Resamples of a simultaneous band.
 const DRAWS: usize = 500;
-const IMAGE_ARMS: [(&str, &str); 6] = [
+const IMAGE_ARMS: [(&str, &str); 7] = [
     ("ratios", "CNN"),
     ("ratios-mlp", "MLP"),
     ("l2", "CNN with L2"),
     ("l2-mlp", "MLP with L2"),
     ("dropout", "dropout 0.5"),
     ("norm", "CNN with batch norm"),
+    ("resnet", "ResNet with batch norm"),
 ];
 
 /// One ratio of an arm at the end of training; a row of `fractions.csv`.
@@ -582,9 +583,7 @@ fn mechanism(results: &Results<ImportanceWeighting>) -> Result<Option<Figure>, E
 /// F8: differences to 1:1 with their intervals.
 fn equivalences(results: &Results<ImportanceWeighting>) -> Result<Option<Figure>, Error> {
     let mut panels = vec![];
-    for (experiment, name) in
-        [("ratios", "CNN"), ("ratios-mlp", "MLP"), ("dropout", "dropout 0.5"), ("norm", "CNN with batch norm")]
-    {
+    for (experiment, name) in IMAGE_ARMS.into_iter().filter(|(experiment, _)| !experiment.starts_with("l2")) {
         let all = runs(results, experiment)?;
         for (images, margin, value) in &SETS[..2] {
             let rows = equivalence(&all, *margin, counts, |r| value(&r.summary.last));

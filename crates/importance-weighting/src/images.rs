@@ -347,7 +347,8 @@ pub fn gaps_of_held_out(learner: &Learner) -> Result<[Vec<f32>; 2], CellError> {
 }
 
 fn has_norm(architecture: &Architecture) -> bool {
-    matches!(architecture, Architecture::SmallCnn { .. } | Architecture::TwoStageCnn { norm: true, .. })
+    use Architecture::{PreActResNet18, SmallCnn, TwoStageCnn};
+    matches!(architecture, SmallCnn { .. } | TwoStageCnn { norm: true, .. } | PreActResNet18 { .. })
 }
 
 /// The images in an order in which cats and dogs alternate.
