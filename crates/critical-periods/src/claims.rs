@@ -3,15 +3,26 @@
 //! The paper's removal curve mixes two losses: what the deficit does, and what a late start at a decayed learning rate does
 //! to any network. So each claim on removal is judged as described and then against the control that starts late (C1).
 
-use retrial_core::results::{Claim, Error, Reported, Verdict};
+use retrial_core::results::{self, Claim, Error, Reported, Verdict, decided, not_tested};
 use retrial_core::stats::{Interval, mean_t_interval, spearman, total_variation};
 
 use crate::config::Arm;
-use crate::experiments::{ADAM, BLUR, DECAYS, DEPTHS, DIGITS, FIXED, LATE, OTHERS, WINDOWS};
+use crate::experiments::{ADAM, BLUR, DECAYS, DEPTHS, DIGITS, FIXED, LATE, OTHERS, RESNET, WINDOWS};
 use crate::readings::{Curve, PaperResults, fisher, learning_curve, plateau, scale_free_trace, shares, trace};
 
 /// A drop below this, in percentage points, is no critical period.
 const NEGLIGIBLE: f64 = 1.;
+
+/// The control must reach its plateau by this share of its epochs; later, it is still learning where it is judged.
+const PLATEAU: f64 = 0.8;
+
+/// Why nothing is judged by an experiment whose control has no plateau, if so.
+fn no_plateau(results: &PaperResults, experiment: &str) -> Result<Option<String>, Error> {
+    let learning = learning_curve(results, experiment)?;
+    let (Some(flat), Some(&(epochs, _))) = (plateau(&learning), learning.last()) else { return Ok(None) };
+    let why = || format!("gate missed: the control of `{experiment}` is flat from epoch {flat} of {epochs} only");
+    Ok((flat as f64 > PLATEAU * epochs as f64).then(why))
+}
 
 /// The paper's own numbers, without those that nobody has checked.
 pub fn reported() -> Result<Reported, Error> {
@@ -19,20 +30,10 @@ pub fn reported() -> Result<Reported, Error> {
     Ok(Reported::parse(FILE, include_str!("../../../data/reported/critical-periods.csv"))?.trusted())
 }
 
+/// A claim that nothing is known of until [`closed`] says so.
 fn open(id: &str, statement: &str, place: &str, threshold: &str, reported: &str) -> Claim {
-    Claim {
-        id: id.into(),
-        statement: statement.into(),
-        where_in_paper: place.into(),
-        verdict: Verdict::NotTested("its cells have not finished, or fewer than two seeds have".into()),
-        estimate: None,
-        interval: None,
-        threshold: threshold.into(),
-        seeds: 0,
-        scope: String::new(),
-        reported: reported.into(),
-        reason: String::new(),
-    }
+    let claim = results::open(id, statement, place, threshold, reported);
+    not_tested(claim, "its cells have not finished, or fewer than two seeds have")
 }
 
 /// What a rule found.
@@ -48,16 +49,11 @@ fn found(verdict: Verdict, values: &[f64], reason: impl Into<String>) -> Option<
     Some(Found { verdict, interval, seeds: values.len(), reason: reason.into() })
 }
 
-fn closed(mut claim: Claim, scope: &str, found: Option<Found>) -> Claim {
-    if let Some(found) = found {
-        claim.verdict = found.verdict;
-        claim.estimate = Some(found.interval.estimate);
-        claim.interval = Some((found.interval.low, found.interval.high));
-        claim.seeds = found.seeds;
-        claim.scope = scope.into();
-        claim.reason = found.reason;
+fn closed(claim: Claim, scope: &str, found: Option<Found>) -> Claim {
+    match found {
+        Some(f) => decided(claim, f.verdict, f.interval, f.seeds, scope, f.reason),
+        None => claim,
     }
-    claim
 }
 
 /// Supported if the interval lies above `least`, refuted if it lies below `most`.
@@ -261,6 +257,7 @@ pub fn claims(results: &PaperResults) -> Result<Vec<Claim>, Error> {
     // CP7 and CP8: other learners; the largest N of each against its control.
     for (id, experiment, what, place) in [
         ("CP7a", DIGITS, "A fully connected network on digits loses accuracy as well", "Fig. 2, centre"),
+        ("CP7b", RESNET, "ResNet-18 on CIFAR-10 loses accuracy as well", "Fig. 2, left"),
         ("CP8a", FIXED, "The loss appears at a fixed learning rate (control C2)", "Fig. 2, right"),
         ("CP8b", ADAM, "The loss appears with Adam", "appendix"),
     ] {
@@ -279,18 +276,6 @@ pub fn claims(results: &PaperResults) -> Result<Vec<Claim>, Error> {
         }
         claims.push(claim);
     }
-    claims.push(Claim {
-        verdict: Verdict::NotTested(
-            "a ResNet-18 is too slow for two cores, and its grid is not part of a profile yet".into(),
-        ),
-        ..open(
-            "CP7b",
-            "ResNet-18 on CIFAR-10 loses accuracy as well",
-            "Fig. 2, left",
-            "as CP1",
-            "same trend (no number)",
-        )
-    });
 
     // CP9: depth.
     let mut orders = vec![];
@@ -318,6 +303,11 @@ pub fn claims(results: &PaperResults) -> Result<Vec<Claim>, Error> {
         &scope,
         judge(&orders, 0., 0.).and_then(|v| found(v, &orders, "Mean rank correlation over seeds, three depths.")),
     );
+    for depth in DEPTHS {
+        if let Some(why) = no_plateau(results, depth)? {
+            claim.verdict = Verdict::NotTested(why);
+        }
+    }
     if results.experiment(DEPTHS[0]).is_none() {
         claim.verdict = Verdict::NotTested("three depths for several seeds need profile standard".into());
     }
@@ -397,16 +387,21 @@ pub fn claims(results: &PaperResults) -> Result<Vec<Claim>, Error> {
         judge(&beyond, 0., 0.)
             .and_then(|v| found(v, &beyond, "The same contrast as CP1b: both train as long at the same rates.")),
     ));
-    claims.push(Claim {
-        verdict: Verdict::NotTested("a likeness of two curves by eye; nothing here can test it".into()),
-        ..open(
+    claims.push(not_tested(
+        open(
             "CP18",
             "The curves resemble those of visually deprived kittens",
             "Fig. 1B and 1D",
             "none",
             "sensitivity 0.26 at day 9, 0.97 at 28, 0.07 at 109",
-        )
-    });
+        ),
+        "a likeness of two curves by eye; nothing here can test it",
+    ));
+    if let Some(why) = no_plateau(results, BLUR)? {
+        for claim in claims.iter_mut().filter(|claim| claim.scope == scope) {
+            claim.verdict = Verdict::NotTested(why.clone());
+        }
+    }
     Ok(claims)
 }
 

@@ -32,6 +32,8 @@ pub const FIXED: &str = "fixed-rate";
 pub const ADAM: &str = "adam";
 /// Removal on digits.
 pub const DIGITS: &str = "digits";
+/// Removal with a pre-activation ResNet-18 (the identities carry the opened input), as in later code of the authors.
+pub const RESNET: &str = "resnet";
 /// Removal for each depth.
 pub const DEPTHS: [&str; 3] = ["depth-1", "depth-2", "depth-3"];
 /// Windows without, with less and with more weight decay than the main network.
@@ -64,9 +66,12 @@ struct Scale {
     digits_widths: &'static [usize],
     digits_clean: usize,
     digits_removals: &'static [usize],
+    /// Channels of the first stage of the ResNet-18, and its removal epochs.
+    resnet_width: usize,
+    resnet_removals: &'static [usize],
     depth_width: usize,
     depth_constant: bool,
-    /// Depth, Adam, weight decay and variants of the deficits, which a short profile leaves out.
+    /// ResNet-18, depth, Adam, weight decay and variants of the deficits, which a short profile leaves out.
     wide: bool,
 }
 
@@ -96,9 +101,11 @@ const SMOKE: Scale = Scale {
     digits_widths: &[20, 10],
     digits_clean: 2,
     digits_removals: &[0, 2],
+    resnet_width: 4,
+    resnet_removals: &[0, 2],
     depth_width: 4,
     depth_constant: true,
-    wide: false,
+    wide: true,
 };
 
 const QUICK: Scale = Scale {
@@ -123,11 +130,12 @@ const QUICK: Scale = Scale {
     digits_widths: &[100, 80, 60, 40],
     digits_clean: 10,
     digits_removals: &[0, 10],
+    wide: false,
     ..SMOKE
 };
 
 const STANDARD: Scale = Scale {
-    seeds: 5,
+    seeds: 3,
     photos: photos(DatasetId::Cifar10Subset, 5_000, 2_500, 16),
     width: 16,
     batch: 32,
@@ -145,6 +153,8 @@ const STANDARD: Scale = Scale {
     digits_widths: &[500, 400, 300, 200, 100],
     digits_clean: 36,
     digits_removals: &[0, 16, 32, 56, 88],
+    resnet_width: 8,
+    resnet_removals: &[0, 16, 30],
     depth_width: 32,
     wide: true,
     ..QUICK
@@ -174,6 +184,8 @@ const PAPER: Scale = Scale {
     digits_widths: &[2_500, 2_000, 1_500, 1_000, 500],
     digits_clean: 180,
     digits_removals: &[0, 40, 80, 120, 160, 200, 240, 280, 320, 360, 400, 440],
+    resnet_width: 64,
+    resnet_removals: &[0, 20, 40, 60, 80, 100, 120, 140, 150],
     depth_width: 96,
     depth_constant: false,
     wide: true,
@@ -267,6 +279,13 @@ fn experiments(scale: &Scale, seeds: u64) -> Vec<Experiment<Config>> {
             c.schedule = Schedule::Constant { rate: 1e-3 };
             c.arms = removals(&[0, last(scale.removals)], clean);
         }));
+        grid.push(with(RESNET, "ResNet-18: does blur leave a trace?", &|c| {
+            let factor = PAPER_FACTOR.powf(PAPER_EPOCHS / clean as f64);
+            c.architecture = Architecture::PreActResNet18 { width: scale.resnet_width };
+            c.optimiser = OptimiserConfig::sgd(0.9, 5e-4);
+            c.schedule = Schedule::Exponential { rate: 0.1, factor };
+            c.arms = removals(scale.resnet_removals, clean);
+        }));
         for (i, name) in DEPTHS.into_iter().enumerate() {
             grid.push(with(name, "Does a deeper network lose more?", &|c| {
                 let (width, constant) = (scale.depth_width, scale.depth_constant);
@@ -302,13 +321,14 @@ pub fn expected_seconds(config: &Config) -> f64 {
     let multiply_adds = match &config.architecture {
         Architecture::AllCnn { width } => 36.7 * pixels * w(*width) + 27. * pixels * *width as f64,
         Architecture::AllCnnFamily { width, stages, .. } => 20. * pixels * w(*width) * (*stages as f64).sqrt(),
+        Architecture::PreActResNet18 { width } => 132. * pixels * w(*width),
         Architecture::NormMlp { widths } => {
             widths.iter().fold((0, pixels as usize), |(sum, from), &to| (sum + from * to, to)).0 as f64
         }
         _ => 1e7,
     };
     let images = epochs(&plan(&config.arms)) as f64 * config.task.train as f64;
-    images * (6. * multiply_adds / 3e10 + 2e-5)
+    images * (6. * multiply_adds / 1e11 + 1.5e-5)
 }
 
 #[cfg(test)]
