@@ -617,5 +617,6 @@ fn forward_seconds(config: &Config) -> f64 {
         Architecture::Lstm { units } => pixels * 4. * (*units as f64 + 10.) * *units as f64,
         _ => 1e6,
     };
-    2. * multiply_adds / 2e10 + 2e-6
+    let products = matches!(config.architecture, Architecture::KerasMlp { .. } | Architecture::Mlp { .. });
+    2. * multiply_adds / if products { 1e11 } else { 3e10 } + 1e-6
 }

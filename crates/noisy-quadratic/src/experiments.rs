@@ -491,7 +491,7 @@ pub fn expected_seconds(config: &Config) -> f64 {
     }
 }
 
-/// Seconds for one training sample, forward and backward, at 30 GFLOP/s.
+/// Seconds for one training sample, forward and backward, at 80 GFLOP/s.
 fn sample_cost(architecture: &Architecture, task: &TaskConfig) -> f64 {
     let inputs = match task.source {
         Source::Pca { components, .. } => components,
@@ -511,5 +511,5 @@ fn sample_cost(architecture: &Architecture, task: &TaskConfig) -> f64 {
         // None of this paper's.
         _ => 1e7,
     };
-    6. * multiply_adds / 3e10
+    6. * multiply_adds / 8e10
 }
