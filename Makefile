@@ -9,6 +9,7 @@
 #   make bench                            training speed of whole networks and of single ops
 #   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
 #   make bench-tape                       the same kernels as custom ops under candle's autograd
+#   make bench-quick                      profile quick of noisy-quadratic with candle's own layers and with ours
 #   make bench-drift                      200 steps of every network against f64 (half an hour)
 
 PROFILE ?= quick
@@ -20,7 +21,7 @@ CARGO   ?= cargo
 
 run_flags = --profile $(PROFILE) --results $(RESULTS) $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help reproduce-all $(PAPERS) build test data report bench bench-pytorch bench-tape bench-drift
+.PHONY: help reproduce-all $(PAPERS) build test data report bench bench-pytorch bench-tape bench-quick bench-drift
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -37,11 +38,12 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) test --release --workspace
-	$(CARGO) run --release --quiet -p retrial-report -- --check --readme README.md crates/*/README.md
+	$(MAKE) build
+	target/release/retrial-report --check --readme README.md crates/*/README.md
 	$(MAKE) reproduce-all PROFILE=smoke
 
-report:
-	$(CARGO) run --release --quiet -p retrial-report -- --readme README.md crates/*/README.md
+report: build
+	target/release/retrial-report --readme README.md crates/*/README.md
 
 data:
 	$(CARGO) run --release -p retrial-core --features hub --bin retrial-data -- fetch
@@ -56,6 +58,7 @@ bench:
 	$(CARGO) run --release --quiet -p retrial-report --bin bench-chart
 	$(CARGO) bench -p retrial-kernels --features allocator --bench ops -- --table $(CURDIR)/results/bench/ops.csv
 	$(CARGO) bench -p retrial-kernels --features allocator --bench ops | tee results/bench/ops.txt
+	RAYON_NUM_THREADS=1 $(CARGO) run --release --quiet -p critical-periods --example fisher_cost -- results/bench/fisher.csv
 
 # The same networks in PyTorch, round by round with ours: a quarter of an hour. Installs PyTorch below target/.
 bench-pytorch:
@@ -71,6 +74,20 @@ bench-pytorch:
 bench-tape:
 	@mkdir -p results/bench
 	$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example autograd -- --out results/bench/tape.csv
+
+# The same cells with every layer as candle's own expression, and with the kernels: a quarter of an hour.
+bench-quick:
+	@mkdir -p results/bench
+	rm -rf target/bench-quick && mkdir -p target/bench-quick
+	$(CARGO) build --release -p noisy-quadratic --features retrial-kernels/expressions
+	cp target/release/noisy-quadratic target/bench-quick/expressions
+	$(CARGO) build --release -p noisy-quadratic
+	cp target/release/noisy-quadratic target/bench-quick/kernels
+	echo layers,wall_seconds > target/bench-quick/quick.csv
+	for layers in expressions kernels; do start=$$(date +%s); \
+		target/bench-quick/$$layers run --profile quick --results target/bench-quick/$$layers.results || exit 1; \
+		echo $$layers,$$(($$(date +%s) - start)) >> target/bench-quick/quick.csv; done
+	cp target/bench-quick/quick.csv results/bench/quick.csv
 
 # Kernels and plain candle, both against f64. Candle's own threads only spin here.
 bench-drift:

@@ -98,7 +98,7 @@ impl Graph {
             record,
             statistics,
             dropout: None,
-            expressions: false,
+            expressions: cfg!(feature = "expressions"),
             nodes: 0,
             steps: vec![],
             parameters: HashMap::new(),

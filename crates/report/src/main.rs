@@ -46,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<bool, Error> {
     let mut right = true;
     for path in &arguments.readme {
         let old = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let new = readme::filled(path, &old, &trials)?;
+        let new = readme::filled(path, &old, &trials, &arguments.results)?;
         if old == new {
             continue;
         }

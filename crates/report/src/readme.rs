@@ -1,5 +1,6 @@
-//! The tables of the READMEs. A block stands between `<!-- summary: PROFILE -->`, `<!-- verdicts: PROFILE/PAPER -->` or
-//! `<!-- reasons: PROFILE/PAPER -->` and `<!-- end -->`; what is between them is written from results.
+//! The tables of the READMEs. A block stands between `<!-- summary: PROFILE -->`, `<!-- verdicts: PROFILE/PAPER -->`,
+//! `<!-- reasons: PROFILE/PAPER -->` or `<!-- table: FILE.csv: COLUMN, COLUMN -->` and `<!-- end -->`; what is between them is
+//! written from results. A table's file is sought in the results folder.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::{Error, Trial};
 ///
 /// # Errors
 /// With the line, if a block has no end or asks for what there is not.
-pub fn filled(path: &Path, text: &str, trials: &[Trial]) -> Result<String, Error> {
+pub fn filled(path: &Path, text: &str, trials: &[Trial], results: &Path) -> Result<String, Error> {
     let mut filled = String::new();
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
@@ -20,7 +21,7 @@ pub fn filled(path: &Path, text: &str, trials: &[Trial]) -> Result<String, Error
             continue;
         };
         let refused = |message: String| Error::Block { path: path.into(), line: number + 1, message };
-        filled.push_str(&content(block, trials).map_err(refused)?);
+        filled.push_str(&content(block, trials, results).map_err(refused)?);
         filled.push_str("<!-- end -->\n");
         if !lines.any(|(_, line)| line == "<!-- end -->") {
             return Err(refused("no `<!-- end -->` below".into()));
@@ -29,7 +30,7 @@ pub fn filled(path: &Path, text: &str, trials: &[Trial]) -> Result<String, Error
     Ok(filled)
 }
 
-fn content(block: &str, trials: &[Trial]) -> Result<String, String> {
+fn content(block: &str, trials: &[Trial], results: &Path) -> Result<String, String> {
     match block.split_once(": ") {
         Some(("summary", profile)) => {
             let chosen: Vec<&Trial> = trials.iter().filter(|t| t.profile.name() == profile).collect();
@@ -40,7 +41,13 @@ fn content(block: &str, trials: &[Trial]) -> Result<String, String> {
             let table = |t| verdicts(t, kind == "reasons");
             trials.iter().find(is_there).map(table).ok_or(format!("no results of {place}"))
         }
-        _ => Err(format!("`{block}` is neither `summary: PROFILE` nor `verdicts: PROFILE/PAPER` nor `reasons: …`")),
+        Some(("table", place)) => {
+            let (file, columns) = place.split_once(": ").ok_or("a table needs `FILE.csv: COLUMN, COLUMN`")?;
+            table(&results.join(file), &columns.split(", ").collect::<Vec<_>>())
+        }
+        _ => Err(format!(
+            "`{block}` is neither `summary: PROFILE` nor `verdicts: PROFILE/PAPER` nor `reasons: …` nor `table: …`"
+        )),
     }
 }
 
@@ -61,6 +68,26 @@ fn summary(trials: &[&Trial]) -> String {
         ));
     }
     text
+}
+
+/// Some columns of a CSV as they stand there.
+fn table(path: &Path, columns: &[&str]) -> Result<String, String> {
+    let failed = |error: csv::Error| format!("{}: {error}", path.display());
+    let mut reader = csv::Reader::from_path(path).map_err(failed)?;
+    let header = reader.headers().map_err(failed)?.clone();
+    let place = |column: &&str| {
+        let found = header.iter().position(|name| name == *column);
+        found.ok_or_else(|| format!("{}: there is no column `{column}`", path.display()))
+    };
+    let places = columns.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = columns.iter().map(|name| name.replace('_', " ")).collect();
+    let mut text = format!("| {} |\n|{}\n", names.join(" | "), " --- |".repeat(columns.len()));
+    for record in reader.records() {
+        let record = record.map_err(failed)?;
+        let cells: Vec<&str> = places.iter().map(|&place| record.get(place).unwrap_or_default()).collect();
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    Ok(text)
 }
 
 /// One row a claim, with or without the reasons.

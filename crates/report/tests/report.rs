@@ -26,7 +26,7 @@ fn results() -> tempfile::TempDir {
 fn blocks_of_the_readme_are_filled_and_stay_filled() {
     let folder = results();
     let trials = trials(folder.path()).expect("verdicts");
-    let fill = |text: &str| readme::filled(Path::new("README.md"), text, &trials);
+    let fill = |text: &str| readme::filled(Path::new("README.md"), text, &trials, folder.path());
     let text =
         "# Title\n<!-- summary: quick -->\nold\n<!-- end -->\nwords\n<!-- verdicts: quick/selfie -->\n<!-- end -->\n";
     let filled = fill(text).expect("filled");
@@ -35,9 +35,14 @@ fn blocks_of_the_readme_are_filled_and_stay_filled() {
     assert!(filled.contains("# Title\n") && filled.contains("\nwords\n") && !filled.contains("old"));
     assert_eq!(filled, fill(&filled).expect("filled again"));
 
+    let table = "<!-- table: quick/selfie/tables/time.csv: experiment, cpu_seconds -->\n<!-- end -->\n";
+    let filled = fill(table).expect("filled");
+    assert!(filled.contains("| experiment | cpu seconds |\n| --- | --- |\n| all | 90 |\n"), "{filled}");
+
     let message = |text: &str| fill(text).expect_err("refused").to_string();
     assert_eq!(message("\n<!-- summary: quick -->\n"), "README.md, line 2: no `<!-- end -->` below");
     assert!(message("<!-- verdicts: paper/selfie -->\n<!-- end -->\n").contains("no results of paper/selfie"));
+    assert!(message(&table.replace("cpu_", "gpu_")).contains("time.csv: there is no column `gpu_seconds`"));
     assert!(message("<!-- verdict -->\n<!-- end -->\n").contains("neither"));
 }
 
