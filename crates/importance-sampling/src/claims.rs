@@ -319,7 +319,14 @@ fn guarantee(runs: &[&Analysed], profile: &str) -> Claim {
     }
 }
 
-/// Uniform and the bound with the published lower threshold, if both are there and the switch turned on.
+/// Uniform sampling and the bound, if both are there and the switch turned on.
+fn uniform_and_bound(arms: &[(Config, Arm)]) -> Result<(&Arm, &Arm), String> {
+    let (uniform, bound) = pair(arms, Score::UpperBound)?;
+    gate(bound)?;
+    Ok((uniform, bound))
+}
+
+/// Uniform sampling and a score with the published lower threshold, or with that of the formula, if both are there.
 fn pair(arms: &[(Config, Arm)], score: Score) -> Result<(&Arm, &Arm), String> {
     let uniform = arm(arms, is_uniform).ok_or("uniform sampling has not been run")?;
     let batch = arms.first().map_or(1, |(config, _)| config.batch);
@@ -332,6 +339,7 @@ fn pair(arms: &[(Config, Arm)], score: Score) -> Result<(&Arm, &Arm), String> {
     Ok((uniform, importance))
 }
 
+/// Whether the switch turned on in most runs; if not, why nothing follows.
 fn gate(importance: &Arm) -> Result<(), String> {
     if 2 * importance.switched_on() > importance.runs.len() {
         return Ok(());
@@ -357,13 +365,10 @@ fn in_words(forwards: &Paired, seconds: &Paired, paper: f64) -> &'static str {
 }
 
 fn lower_error(claim: Claim, arms: &[(Config, Arm)], least: f64, scope: &str) -> Claim {
-    let (uniform, bound) = match pair(arms, Score::UpperBound) {
+    let (uniform, bound) = match uniform_and_bound(arms) {
         Ok(found) => found,
         Err(why) => return not_tested(claim, why),
     };
-    if let Err(why) = gate(bound) {
-        return not_tested(claim, why);
-    }
     let gains = gain(uniform, bound, tail_error);
     let seconds = gain_in_seconds(uniform, bound, |row| row.test_error);
     let better = gains.values.iter().filter(|g| **g > 0.).count() as f64 / gains.values.len() as f64;
@@ -443,13 +448,10 @@ fn harder_task(results: &Results<ImportanceSampling>) -> Result<Claim, Error> {
         return Ok(not_tested(claim, "CIFAR-100 is not among the embedded images; profile standard trains on it"));
     }
     let arms = arms(results, "R4")?;
-    let (uniform, bound) = match pair(&arms, Score::UpperBound) {
+    let (uniform, bound) = match uniform_and_bound(&arms) {
         Ok(found) => found,
         Err(why) => return Ok(not_tested(claim, why)),
     };
-    if let Err(why) = gate(bound) {
-        return Ok(not_tested(claim, why));
-    }
     let gains = gain(uniform, bound, tail_error);
     let mut better = vec![];
     for (config, arm) in &arms {
@@ -525,13 +527,10 @@ fn fine_tuning(results: &Results<ImportanceSampling>) -> Result<Claim, Error> {
         "33.74 to 28.06 %, 17 % (from memory)",
     );
     let arms = arms(results, "R6")?;
-    let (uniform, bound) = match pair(&arms, Score::UpperBound) {
+    let (uniform, bound) = match uniform_and_bound(&arms) {
         Ok(found) => found,
         Err(why) => return Ok(not_tested(claim, why)),
     };
-    if let Err(why) = gate(bound) {
-        return Ok(not_tested(claim, why));
-    }
     let gains = gain(uniform, bound, tail_error);
     let below_loss = pair(&arms, Score::Loss).map_or(true, |(_, loss)| bound.mean(tail_error) < loss.mean(tail_error));
     let verdict = if gains.mean() >= 0.1 && gains.is_above() && below_loss {
@@ -554,13 +553,10 @@ fn sequence(results: &Results<ImportanceSampling>) -> Result<Claim, Error> {
         ".1055 against .1139 test error, 20 % lower loss (from memory)",
     );
     let arms = arms(results, "R7")?;
-    let (uniform, bound) = match pair(&arms, Score::UpperBound) {
+    let (uniform, bound) = match uniform_and_bound(&arms) {
         Ok(found) => found,
         Err(why) => return Ok(not_tested(claim, why)),
     };
-    if let Err(why) = gate(bound) {
-        return Ok(not_tested(claim, why));
-    }
     let gains = gain(uniform, bound, tail_loss);
     let Ok((_, loss)) = pair(&arms, Score::Loss) else { return Ok(not_tested(claim, "the loss has not been run")) };
     let by_loss = gain(uniform, loss, tail_loss);
@@ -735,13 +731,10 @@ fn documented(results: &Results<ImportanceSampling>) -> Result<Claim, Error> {
         "test error 1.76 against 2.01 % at 30 s, training loss .0258 against .0305",
     );
     let arms = arms(results, "R1")?;
-    let (uniform, bound) = match pair(&arms, Score::UpperBound) {
+    let (uniform, bound) = match uniform_and_bound(&arms) {
         Ok(found) => found,
         Err(why) => return Ok(not_tested(claim, why)),
     };
-    if let Err(why) = gate(bound) {
-        return Ok(not_tested(claim, why));
-    }
     let (loss, error) = (gain(uniform, bound, tail_loss), gain(uniform, bound, tail_error));
     let seconds = gain_in_seconds(uniform, bound, |row| row.test_error);
     let verdict = match (loss.is_above(), error.is_above()) {

@@ -165,13 +165,13 @@ pub fn grid(profile: Profile, seeds: Option<usize>) -> Vec<Experiment<Config>> {
         ],
         Profile::Standard => [
             Scale {
-                train: 5000,
+                train: 6000,
                 validation: 1000,
                 test: 10_000,
                 rate: DIGITS_RATE,
                 widths: &[256],
-                epochs: 24,
-                warm_up: 6,
+                epochs: 40,
+                warm_up: 10,
                 seeds: 5,
                 between: &[0.1, 0.2, 0.3],
                 variants: true,
