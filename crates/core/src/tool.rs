@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use clap::{Arg, value_parser};
+
 use crate::chart;
 use crate::experiment::replace_file;
 
@@ -48,6 +50,17 @@ pub enum Error {
     /// The figure cannot be saved.
     #[error(transparent)]
     Chart(#[from] chart::Error),
+}
+
+/// The argument `file`: the user's own numbers.
+pub fn file(name: &'static str, help: &'static str) -> Arg {
+    Arg::new("file").value_name(name).required(true).value_parser(value_parser!(PathBuf)).help(help)
+}
+
+/// The option `--out`: the folder for `what`, the current one if none is named.
+pub fn out(what: &str) -> Arg {
+    let folder = Arg::new("out").long("out").value_name("DIR").default_value(".");
+    folder.value_parser(value_parser!(PathBuf)).help(format!("Folder for {what}"))
 }
 
 /// The text of the user's file.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use retrial_core::Seed;
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel};
 use retrial_core::results::short;
@@ -24,21 +24,8 @@ pub fn command() -> Command {
              The control of a seed, without deficit, has an empty onset. Accuracies are shares (0 to 1) or per cent (0 to \
              100), not both.",
         )
-        .arg(
-            Arg::new("file")
-                .value_name("RUNS.csv")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("Columns seed,onset,window,accuracy"),
-        )
-        .arg(
-            Arg::new("out")
-                .long("out")
-                .value_name("DIR")
-                .default_value(".")
-                .value_parser(value_parser!(PathBuf))
-                .help("Where sensitivity.csv, sensitivity.svg and sensitivity.png go"),
-        )
+        .arg(tool::file("RUNS.csv", "Columns seed,onset,window,accuracy"))
+        .arg(tool::out("sensitivity.csv, sensitivity.svg and sensitivity.png"))
 }
 
 /// Reads the file, writes what was found and prints it.

@@ -20,7 +20,7 @@ pub fn command() -> Command {
              sample of a pre-sample: a column `score` (an upper bound on the gradient norm, or anything else that is not \
              negative), or columns `logit_0`, `logit_1`, ... and `label`, from which the bound is computed.",
         )
-        .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)).help("Scores or logits"))
+        .arg(tool::file("FILE", "Scores or logits"))
         .arg(
             Arg::new("batch")
                 .long("batch")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 use retrial_core::results::{Table, short};
 use retrial_core::tool::{self, Error};
 use serde::Deserialize;
@@ -23,13 +23,7 @@ pub fn command() -> Command {
              a paired equivalence test (two one-sided t tests, 5 % each). Written: equivalence.csv, equivalence.svg and \
              equivalence.png.",
         )
-        .arg(
-            Arg::new("file")
-                .value_name("FILE.csv")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("Columns seed,ratio,fraction"),
-        )
+        .arg(tool::file("FILE.csv", "Columns seed,ratio,fraction"))
         .arg(
             Arg::new("margin")
                 .long("margin")
@@ -38,14 +32,7 @@ pub fn command() -> Command {
                 .value_parser(margin)
                 .help("Largest mean difference that counts as none, above 0 and below 1"),
         )
-        .arg(
-            Arg::new("out")
-                .long("out")
-                .value_name("DIR")
-                .default_value(".")
-                .value_parser(value_parser!(PathBuf))
-                .help("Where equivalence.csv, equivalence.svg and equivalence.png go"),
-        )
+        .arg(tool::out("equivalence.csv, equivalence.svg and equivalence.png"))
 }
 
 fn margin(text: &str) -> Result<f64, String> {

@@ -26,13 +26,7 @@ pub fn command() -> Command {
              noise; the default) or clean (true labels). Noise ratios count flips to other classes: labels redrawn over all c \
              classes with probability p have ratio p(c - 1)/c.",
         )
-        .arg(
-            Arg::new("file")
-                .value_name("FILE.csv")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("Columns noise_ratio,accuracy[,seed][,scored_on]"),
-        )
+        .arg(tool::file("FILE.csv", "Columns noise_ratio,accuracy[,seed][,scored_on]"))
         .arg(
             Arg::new("classes")
                 .long("classes")
@@ -55,14 +49,7 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(u64).range(1..))
                 .help("Test samples behind each accuracy, for the binomial error [default: unknown]"),
         )
-        .arg(
-            Arg::new("out")
-                .long("out")
-                .value_name("DIR")
-                .default_value(".")
-                .value_parser(value_parser!(PathBuf))
-                .help("Where fit.csv, estimates.csv, fit.svg and fit.png go"),
-        )
+        .arg(tool::out("fit.csv, estimates.csv, fit.svg and fit.png"))
 }
 
 /// Reads the file, fits, writes the results and prints them.

@@ -20,13 +20,7 @@ pub fn command() -> Command {
              refurbished.csv with sample, visits, uncertainty, refurbishable, label (the majority vote) and changed \
              (whether it differs from the given label).",
         )
-        .arg(
-            Arg::new("file")
-                .value_name("HISTORY.csv")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("Columns sample,visit,prediction[,given]"),
-        )
+        .arg(tool::file("HISTORY.csv", "Columns sample,visit,prediction[,given]"))
         .arg(
             Arg::new("classes")
                 .long("classes")
@@ -51,14 +45,7 @@ pub fn command() -> Command {
                 .value_parser(threshold)
                 .help("Largest uncertainty of a refurbishable sample, 0 to 1"),
         )
-        .arg(
-            Arg::new("out")
-                .long("out")
-                .value_name("DIR")
-                .default_value(".")
-                .value_parser(value_parser!(PathBuf))
-                .help("Where refurbished.csv goes"),
-        )
+        .arg(tool::out("refurbished.csv"))
 }
 
 fn threshold(text: &str) -> Result<f64, String> {
