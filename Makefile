@@ -4,6 +4,7 @@
 #   make reproduce-all PROFILE=standard   overnight on a laptop
 #   make noisy-quadratic                  one paper
 #   make test                             format, lints, tests, and every experiment's code path
+#   make test-arm                         the kernels' tests on 64-bit ARM, emulated (needs qemu-aarch64 and a cross gcc)
 #   make data                             the full data sets, into data/full/
 #   make report                           all verdicts and figures on one page; the tables of the READMEs
 #   make bench                            training speed of whole networks and of single ops
@@ -21,7 +22,7 @@ CARGO   ?= cargo
 
 run_flags = --profile $(PROFILE) --results $(RESULTS) $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help reproduce-all $(PAPERS) build test data report bench bench-pytorch bench-tape bench-quick bench-drift
+.PHONY: help reproduce-all $(PAPERS) build test test-arm data report bench bench-pytorch bench-tape bench-quick bench-drift
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -41,6 +42,12 @@ test:
 	$(MAKE) build
 	target/release/retrial-report --check --readme README.md crates/*/README.md
 	$(MAKE) reproduce-all PROFILE=smoke
+
+test-arm:
+	PROPTEST_CASES=6 CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+		$(CARGO) test --release -p retrial-kernels --target aarch64-unknown-linux-gnu --lib --test ops
 
 report: build
 	target/release/retrial-report --readme README.md crates/*/README.md

@@ -232,6 +232,11 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
     grid
 }
 
+/// CIFAR-10 images as they are, as many as the features of stage S4.
+fn photos(scale: &Scale) -> TaskConfig {
+    TaskConfig { source: Source::Images(DatasetId::Cifar10Subset), ..scale.photos.clone() }
+}
+
 /// Stages S2 and S5: where does the law end?
 fn scope(scale: &Scale, seeds: usize) -> Vec<Experiment<Config>> {
     let levels = [0.0, 0.2, 0.5, 0.7];
@@ -288,14 +293,13 @@ fn scope(scale: &Scale, seeds: usize) -> Vec<Experiment<Config>> {
                 .collect(),
         ),
         experiment("S5", "CIFAR-10 images, convolutional network: does convolution change the verdict?", {
-            let mut task = scale.photos.clone();
-            task.source = Source::Images(DatasetId::Cifar10Subset);
-            let cnn = interpolating(
-                &task,
-                &symmetric(),
-                Architecture::SmallCnn { widths: vec![32, 64, 128] },
-                scale.cap.min(60),
-            );
+            let architecture = Architecture::StridedCnn { widths: vec![32, 64], hidden: 256 };
+            let cnn = interpolating(&photos(scale), &symmetric(), architecture, scale.cap);
+            sweep(&cnn, &[0.0, 0.2, 0.4, 0.5, 0.6, 0.8], seeds)
+        }),
+        experiment("S5-pooled", "A convolutional network that pools over the image: does it memorise?", {
+            let architecture = Architecture::SmallCnn { widths: vec![32, 64, 128] };
+            let cnn = interpolating(&photos(scale), &symmetric(), architecture, scale.cap.min(60));
             sweep(&cnn, &[0.0, 0.2, 0.4, 0.6, 0.8], seeds)
         }),
     ]

@@ -6,7 +6,7 @@ use retrial_core::results::{Error, Reported, Results, Table};
 use retrial_core::stats::{mean_t_interval, summary};
 use serde::Serialize;
 
-use crate::claims::{Primary, reported};
+use crate::claims::{LEARNERS, Primary, reported};
 use crate::config::{Config, Method, Weights};
 use crate::fits::PairedCurves;
 use crate::incv::Iteration;
@@ -116,7 +116,7 @@ const METHODS: [(&str, Option<Method>); 5] = [
 /// Everything that the figures and verdicts rest on, as numbers.
 pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
     let mut curves = vec![];
-    for experiment in ["S1", "S3", "S4", "S5", "X1", "X1-plain", "X2"] {
+    for experiment in ["S1", "S3", "S4", "S5", "S5-pooled", "X1", "X1-plain", "X2"] {
         let Some(sweep) = Sweep::of(results, experiment, |_| true) else { continue };
         let law = Law::Literal.with(sweep.setting, &[]);
         for (l, &level) in sweep.levels.iter().enumerate() {
@@ -145,10 +145,10 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
         }
     }
     let mut models = vec![];
-    for (experiment, control) in [("S1", "control"), ("S4", "S4-control")] {
-        let Ok(primary) = Primary::load(results, experiment, control) else { continue };
+    for learner in &LEARNERS {
+        let Ok(primary) = Primary::load(results, learner) else { continue };
         models.extend(primary.statistics.primary().models.iter().map(|row| ModelRow {
-            experiment: experiment.into(),
+            experiment: learner.experiment.into(),
             law: row.law.name(),
             k: row.k,
             parameters: row.parameters.iter().map(|p| format!("{p:.4}")).collect::<Vec<_>>().join(" "),
@@ -238,10 +238,10 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
 pub fn figures(results: &Results<NoisyQuadratic>) -> Result<Vec<(String, Figure)>, Error> {
     let reported = reported()?;
     let mut figures = vec![];
-    for (stem, experiment, control_name) in [("sceptic", "S1", "control"), ("sceptic-photos", "S4", "S4-control")] {
-        if let Ok(primary) = Primary::load(results, experiment, control_name) {
-            let neighbours = [1, 15].map(|k| control(results, control_name, k));
-            figures.push((stem.to_string(), sceptic(&primary, &neighbours, &reported, experiment)));
+    for learner in &LEARNERS {
+        if let Ok(primary) = Primary::load(results, learner) {
+            let neighbours = [1, 15].map(|k| control(results, learner.control, k));
+            figures.push((learner.figure.into(), sceptic(&primary, &neighbours, &reported, learner.what)));
         }
     }
     if let Some(figure) = headline(results, &reported) {
@@ -301,7 +301,7 @@ fn published(reported: &Reported, pair: bool, metric: &str) -> Vec<(f64, f64)> {
 }
 
 /// The figure for the sceptic: clean accuracy is a line at best, noisy-label accuracy a parabola at best.
-fn sceptic(p: &Primary, neighbours: &[Option<PairedCurves>; 2], reported: &Reported, experiment: &str) -> Figure {
+fn sceptic(p: &Primary, neighbours: &[Option<PairedCurves>; 2], reported: &Reported, what: &str) -> Figure {
     let setting = p.curves.setting;
     let levels = &p.curves.levels;
     let (clean, noisy) = (p.curves.clean.clone().unwrap_or_default(), p.curves.noisy.clone().unwrap_or_default());
@@ -377,7 +377,6 @@ fn sceptic(p: &Primary, neighbours: &[Option<PairedCurves>; 2], reported: &Repor
     let gamma = gamma.map_or(String::new(), |g| {
         format!("; exponent of the vote {:.2} [{:.2}, {:.2}], 1 is Eq. 4", g.estimate, g.low, g.high)
     });
-    let what = if experiment == "S1" { "MNIST" } else { "CIFAR-10 features" };
     Figure::new("Is test accuracy quadratic in the noise ratio?")
         .subtitle(&format!(
             "{what}, {} training images, symmetric noise, {} seeds, bars 95 %{gamma}",

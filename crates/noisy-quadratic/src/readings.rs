@@ -224,7 +224,7 @@ pub struct Regime {
 pub fn regimes(results: &Results<NoisyQuadratic>) -> Vec<Regime> {
     let mut found: Vec<Memorise> = vec![];
     let mut regimes = vec![];
-    for experiment in ["S2-regularised", "S2-width", "S2-size", "S2-instance", "S2-classwise", "S5"] {
+    for experiment in ["S2-regularised", "S2-width", "S2-size", "S2-instance", "S2-classwise", "S5", "S5-pooled"] {
         for cell in results.finished(experiment) {
             let Some((config, _)) = memorise_cell(cell) else { continue };
             let like = |c: &Memorise| Memorise { level: 0., seed: 0, ..c.clone() };
@@ -247,7 +247,8 @@ fn regime_name(config: &Memorise) -> String {
             let width = widths.first().copied().unwrap_or(0);
             if *dropout > 0. { format!("dropout {dropout}") } else { format!("width {width}") }
         }
-        Architecture::SmallCnn { .. } => "CNN on CIFAR-10".into(),
+        Architecture::SmallCnn { .. } => "pooling CNN on CIFAR-10".into(),
+        Architecture::StridedCnn { .. } => "CNN on CIFAR-10".into(),
         other => format!("{other:?}"),
     };
     let decay = match config.optimiser {
