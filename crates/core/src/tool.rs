@@ -76,8 +76,9 @@ pub fn read(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// If folder or file cannot be written.
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.into(), source })?;
     let path = folder.join(name);
-    fs::create_dir_all(folder).and_then(|()| replace_file(&path, bytes)).map_err(|source| Error::Write { path, source })
+    replace_file(&path, bytes).map_err(|source| Error::Write { path, source })
 }
 
 /// Prints the answer. A reader that has seen enough is no failure.
@@ -99,6 +100,6 @@ mod tests {
         assert_eq!(read(&out.join("x.csv")).unwrap(), "1\n");
         // A file where the folder should be.
         let error = write(&out.join("x.csv"), "y.csv", b"").unwrap_err().to_string();
-        assert!(error.contains("y.csv: cannot be written") && error.ends_with("with --out"), "{error}");
+        assert!(error.contains("x.csv: cannot be written") && error.ends_with("with --out"), "{error}");
     }
 }
