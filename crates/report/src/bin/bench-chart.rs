@@ -46,7 +46,7 @@ const MODELS: [(&str, &str); 7] = [
     ("resnet", "ResNet-18 / 4"),
     ("allcnn", "All-CNN"),
     ("wrn", "WRN-16-1"),
-    ("densenet", "DenseNet-25-12"),
+    ("densenet", "DenseNet-25"),
     ("lstm", "LSTM-128"),
 ];
 
