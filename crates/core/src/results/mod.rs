@@ -236,7 +236,8 @@ impl<P: Paper> Results<P> {
             wall_seconds: f64,
             cpu_seconds: Option<f64>,
         }
-        let round = |seconds: f64| (seconds * 10.).round() / 10.;
+        // The sum of nothing is -0.
+        let round = |seconds: f64| (seconds * 10.).round() / 10. + 0.;
         let row = |experiment: &str, seconds: &[(f64, Option<f64>)]| Row {
             experiment: experiment.into(),
             cells: seconds.len(),
