@@ -32,8 +32,8 @@ pub struct Learner {
     pub suffix: &'static str,
     /// Its sweep over noise ratios.
     pub experiment: &'static str,
-    /// One nearest neighbour on the same inputs; an experiment that is not there if none was tried.
-    pub control: &'static str,
+    /// Nearest neighbours on the same inputs, if they were tried.
+    pub control: Option<&'static str>,
     /// In words.
     pub what: &'static str,
     /// File stem of its figure.
@@ -42,18 +42,18 @@ pub struct Learner {
 
 /// All of them.
 pub const LEARNERS: [Learner; 3] = [
-    Learner { suffix: "a", experiment: "S1", control: "control", what: "MNIST, MLP", figure: "sceptic" },
+    Learner { suffix: "a", experiment: "S1", control: Some("control"), what: "MNIST, MLP", figure: "sceptic" },
     Learner {
         suffix: "b",
         experiment: "S4",
-        control: "S4-control",
+        control: Some("S4-control"),
         what: "CIFAR-10 (principal components), MLP",
         figure: "sceptic-photos",
     },
     Learner {
         suffix: "c",
         experiment: "S5",
-        control: "S5-control",
+        control: None,
         what: "CIFAR-10, convolutional network",
         figure: "sceptic-cnn",
     },
@@ -102,7 +102,7 @@ impl Primary {
                 sweep.train,
                 results.profile.name()
             ),
-            control: control(results, learner.control, 1).as_ref().and_then(analyse),
+            control: learner.control.and_then(|name| control(results, name, 1)).as_ref().and_then(analyse),
             regimes,
             sweep,
             curves,

@@ -240,7 +240,7 @@ pub fn figures(results: &Results<NoisyQuadratic>) -> Result<Vec<(String, Figure)
     let mut figures = vec![];
     for learner in &LEARNERS {
         if let Ok(primary) = Primary::load(results, learner) {
-            let neighbours = [1, 15].map(|k| control(results, learner.control, k));
+            let neighbours = [1, 15].map(|k| learner.control.and_then(|name| control(results, name, k)));
             figures.push((learner.figure.into(), sceptic(&primary, &neighbours, &reported, learner.what)));
         }
     }
