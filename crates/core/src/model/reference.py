@@ -1,6 +1,7 @@
 """Reference values for the tests of retrial-core's models and optimisers, from PyTorch in double precision.
 
-Run once by hand with any PyTorch: `python3 reference.py`. The tests hold what it printed with PyTorch 1.13.
+Run once by hand with any PyTorch: `python3 reference.py`. The tests hold what it printed with PyTorch 1.13, for the small
+networks 2.15; the two agree in what both were asked.
 Names, shapes and order of parameters are those of the Rust code; numbers come from a linear congruential generator that
 both languages have (see reference.rs).
 """
@@ -176,6 +177,168 @@ def cnn(p, x, train):
     return linear(p, "output", x.mean((2, 3)))
 
 
+def family_layers(width, stages):
+    layers = [(3, width, 1)]
+    for stage in range(stages):
+        layers += [(3, width << stage, 1), (3, width << stage + 1, 2)]
+    return layers + [(3, width << stages, 1), (1, width << stages, 1)]
+
+
+ALL_CNN = [(3, 4, 1), (3, 4, 1), (3, 8, 2), (3, 8, 1), (3, 8, 1), (3, 8, 2), (3, 8, 1), (1, 8, 1)]
+
+
+def all_cnn(layers):
+    def shapes():
+        s, i = Shapes(), 3
+        for n, (k, o, _) in enumerate(layers, 1):
+            s.conv(f"conv{n}", k, i, o, False)
+            s.norm(f"norm{n}", o)
+            i = o
+        s.conv("output", 1, i, 10)
+        return s
+
+    def net(p, x, train):
+        for n, (_, _, stride) in enumerate(layers, 1):
+            x = norm(p, f"norm{n}", conv(p, f"conv{n}", x, stride), train, 0.1, 1e-5).relu()
+        return conv(p, "output", x).mean((2, 3))
+
+    return shapes, net
+
+
+def norm_mlp_shapes():
+    s = Shapes()
+    for n, (i, o) in enumerate(((12, 8), (8, 6)), 1):
+        s[f"hidden{n}.weight"] = (i, o)
+        s.norm(f"norm{n}", o)
+    s.linear("output", 6, 10)
+    return s
+
+
+def norm_mlp(p, x, train):
+    x = flatten(x)
+    for n in (1, 2):
+        x = norm(p, f"norm{n}", x @ p[f"hidden{n}.weight"], train, 0.1, 1e-5).relu()
+    return linear(p, "output", x)
+
+
+def preact_shapes():
+    s, i = Shapes(), 4
+    s.conv("stem", 3, 3, 4, False)
+    s.norm("norm", 4)
+    for stage in range(4):
+        for block in (1, 2):
+            n, o = f"stage{stage + 1}.block{block}.", 4 << stage
+            s.norm(n + "norm1", i)
+            s.conv(n + "conv1", 3, i, o, False)
+            s.norm(n + "norm2", o)
+            s.conv(n + "conv2", 3, o, o, False)
+            if i != o:
+                s.conv(n + "skip", 1, i, o, False)
+            i = o
+    s.linear("output", 32, 10)
+    return s
+
+
+def preact(p, x, train):
+    on = lambda n, x: norm(p, n, x, train, 0.1, 1e-5).relu()
+    x = on("norm", conv(p, "stem", x))
+    for stage in range(4):
+        for block in (1, 2):
+            n, stride = f"stage{stage + 1}.block{block}.", 2 if stage and block == 1 else 1
+            x = on(n + "norm1", x)
+            y = conv(p, n + "conv2", on(n + "norm2", conv(p, n + "conv1", x, stride)))
+            x = y + (conv(p, n + "skip", x, stride) if stride == 2 else x)
+    return linear(p, "output", x.mean((2, 3)))
+
+
+def densenet_shapes():
+    s, i = Shapes(), 16
+    s.conv("stem", 3, 3, 16, False)
+    for block in (1, 2, 3):
+        for layer in range(1, 8):
+            s.norm(f"block{block}.layer{layer}.norm", i)
+            s.conv(f"block{block}.layer{layer}.conv", 3, i, 12, False)
+            i += 12
+        if block < 3:
+            s.norm(f"transition{block}.norm", i)
+            s.conv(f"transition{block}.conv", 1, i, i, False)
+    s.norm("norm", i)
+    s.linear("output", i, 10)
+    return s
+
+
+def densenet(p, x, train):
+    on = lambda n, x: conv(p, n + ".conv", norm(p, n + ".norm", x, train, 0.1, 1e-5).relu())
+    x = conv(p, "stem", x)
+    for block in (1, 2, 3):
+        for layer in range(1, 8):
+            x = torch.cat((on(f"block{block}.layer{layer}", x), x), 1)
+        if block < 3:
+            x = F.avg_pool2d(on(f"transition{block}", x).relu(), 2)
+    return linear(p, "output", norm(p, "norm", x, train, 0.1, 1e-5).relu().mean((2, 3)))
+
+
+def pooled_shapes():
+    s, i = Shapes(), 3
+    for k, o in enumerate((4, 6, 8), 1):
+        s.conv(f"conv{k}", 3, i, o, False)
+        s.norm(f"norm{k}", o)
+        i = o
+    s.linear("output", 8, 10)
+    return s
+
+
+def pooled(p, x, train):
+    for k in (1, 2, 3):
+        x = norm(p, f"norm{k}", conv(p, f"conv{k}", x), train, 0.1, 1e-5).relu()
+        x = F.max_pool2d(x, 2) if k < 3 else x
+    return linear(p, "output", x.mean((2, 3)))
+
+
+def two_stage_shapes():
+    s, i = Shapes(), 3
+    for k, o in enumerate((4, 4, 6, 6, 6), 1):
+        s.conv(f"conv{k}", 3, i, o, False)
+        s.norm(f"norm{k}", o)
+        i = o
+    s.linear("dense1", 6 * 3 * 3, 12)
+    s.linear("dense2", 12, 8)
+    s.linear("output", 8, 10)
+    return s
+
+
+def two_stage(p, x, train):
+    for k in range(1, 6):
+        x = norm(p, f"norm{k}", conv(p, f"conv{k}", x, padding=0), train, 0.1, 1e-5).relu()
+        x = F.max_pool2d(x, 2) if k in (2, 5) else x
+    x = linear(p, "dense1", flatten(x)).relu()
+    return linear(p, "output", linear(p, "dense2", x).relu())
+
+
+def vgg_shapes():
+    s = Shapes()
+    for n, i, o in (("1.layer1", 2, 3), ("1.layer2", 3, 3), ("2.layer1", 3, 4)):
+        s.conv(f"group{n}.conv", 3, i, o)
+        s.norm(f"group{n}.norm", o)
+    for n, i in ((1, 4), (2, 6)):
+        s.linear(f"hidden{n}.linear", i, 6)
+        s.norm(f"hidden{n}.norm", 6)
+    s.linear("output", 6, 3)
+    return s
+
+
+def vgg(p, x, train):
+    on = lambda n, y: norm(p, n + ".norm", y, train, 0.1, 1e-5).relu()
+    for group in (("1.layer1", "1.layer2"), ("2.layer1",)):
+        for n in group:
+            x = on(f"group{n}", conv(p, f"group{n}.conv", x))
+        x = F.max_pool2d(x, 2)
+    x = flatten(x)
+    for n in ("hidden1", "hidden2"):
+        x = on(n, linear(p, n + ".linear", x))
+    return linear(p, "output", x)
+
+
 def mlp_shapes():
     s = Shapes()
     s.linear("hidden1", 12, 8)
@@ -197,15 +360,26 @@ def show(name, values):
 
 
 def logits():
-    """First row after a training pass, and then in evaluation."""
+    """First row after a training pass, and then in evaluation. Networks that always drop units are only evaluated."""
     for name, shapes, net, side, channels in (
         ("resnet32", resnet32_shapes, resnet32, 8, 3),
         ("resnet110v2", resnet110v2_shapes, resnet110v2, 8, 3),
         ("lenet", lenet_shapes, lenet, 28, 1),
+        ("all-cnn", *all_cnn(ALL_CNN), 8, 3),
+        ("all-cnn family", *all_cnn(family_layers(3, 2)), 8, 3),
+        ("norm mlp", norm_mlp_shapes, norm_mlp, 2, 3),
+        ("preact", preact_shapes, preact, 16, 3),
+        ("densenet", densenet_shapes, densenet, 8, 3),
+        ("pooled", pooled_shapes, pooled, 8, 3),
+        ("two stages", two_stage_shapes, two_stage, 28, 3),
+        ("vgg", vgg_shapes, vgg, 4, 2),
     ):
         p, x = fill(shapes()), images(4, side, channels)
         print(name, sum(v.numel() for k, v in p.items() if "running" not in k), "parameters")
         with torch.no_grad():
+            if name in ("densenet", "vgg"):
+                show("evaluation before training", net(p, x, False)[0].tolist())
+                continue
             show("training", net(p, x, True)[0].tolist())
             show("evaluation", net(p, x, False)[0].tolist())
 

@@ -190,6 +190,76 @@ fn logits_are_those_of_pytorch() {
     }
 }
 
+/// As above for the networks of Arazo et al. 2019, Byrd and Lipton 2019, Song et al. 2019 and Achille et al. 2019, three
+/// logits of each.
+#[test]
+fn logits_of_small_networks_are_those_of_pytorch() {
+    for (architecture, (side, channels), training, evaluation) in [
+        (
+            Architecture::AllCnn { width: 4 },
+            (8, 3),
+            [-0.0253229, -0.4360145, -0.1639617],
+            [0.0462118, -0.0395293, -0.0285332],
+        ),
+        (
+            Architecture::AllCnnFamily { width: 3, stages: 2, constant: false },
+            (8, 3),
+            [-0.3627851, -0.1041849, -0.1029965],
+            [-0.0012671, -0.0266571, 0.0259823],
+        ),
+        (
+            Architecture::NormMlp { widths: vec![8, 6] },
+            (2, 3),
+            [1.2568475, 0.4301073, -0.0049309],
+            [0.7825169, 0.3056577, -0.2305122],
+        ),
+        (
+            Architecture::PreActResNet18 { width: 4 },
+            (16, 3),
+            [-0.0238367, -0.8135899, 0.2618660],
+            [-0.0194387, -0.0988933, 0.3066683],
+        ),
+        (
+            Architecture::PooledCnn { widths: vec![4, 6, 8], dropout: 0. },
+            (8, 3),
+            [0.2269696, 0.5241889, -0.0977913],
+            [0.1946932, -0.2298724, -0.2014346],
+        ),
+        (
+            Architecture::TwoStageCnn { widths: [4, 6], dense: [12, 8], padding: 0, dropout: 0., norm: true },
+            (28, 3),
+            [0.0528814, -0.2437743, 0.2922692],
+            [0.1053390, -0.0605456, -0.0997200],
+        ),
+    ] {
+        let model = build(&architecture, &InputShape::Image { height: side, width: side, channels }, 10);
+        fill(&model.parameters).unwrap();
+        let x = images(4, side, channels).unwrap();
+        for (mut graph, expected) in [(Graph::training(), training), (Graph::inference(), evaluation)] {
+            assert_logits(&model.forward(&mut graph, &x).unwrap(), &expected);
+        }
+    }
+    // These always drop units while they train.
+    let model = build(&Architecture::DenseNet2512, &InputShape::Image { height: 8, width: 8, channels: 3 }, 10);
+    fill(&model.parameters).unwrap();
+    let logits = model.forward(&mut Graph::inference(), &images(4, 8, 3).unwrap()).unwrap();
+    assert_logits(&logits, &[-0.0322482, -0.0465622, 0.0662085]);
+    let mut parameters = Parameters::default();
+    let mut b = Builder::new(&mut parameters, Seed(1), &Device::Cpu);
+    let network = vgg::Vgg::new(&mut b, (4, 4, 2), &[(2, 3), (1, 4)], 6, 3).unwrap();
+    fill(&parameters).unwrap();
+    let mut graph = Graph::inference();
+    let x = graph.input(&images(4, 4, 2).unwrap());
+    assert_logits(&network.forward(&mut graph, &x).unwrap(), &[0.0482693, -0.0679836, 0.1403701]);
+}
+
+fn assert_logits(ours: &Value, theirs: &[f64]) {
+    let ours = &ours.tensor().to_vec2::<f32>().unwrap()[0];
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        assert_abs_diff_eq!(f64::from(*ours), *theirs, epsilon = 2e-5);
+    }
+}
+
 /// Logits of one image, against `reference_2018.py`, which has every loop written out.
 #[test]
 fn logits_are_those_of_plain_loops() {
