@@ -6,12 +6,14 @@
 #   make test                             format, lints, tests, and every experiment's code path
 #   make test-arm                         the kernels' tests on 64-bit ARM, emulated (needs qemu-aarch64 and a cross gcc)
 #   make data                             the full data sets, into data/full/
+#   make compare                          are the rows you trained those of results/, byte for byte?
 #   make report                           all verdicts and figures on one page; the tables of the READMEs
 #   make bench                            training speed of whole networks and of single ops
 #   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
 #   make bench-tape                       the same kernels as custom ops under candle's autograd
 #   make bench-quick                      profile quick of noisy-quadratic with candle's own layers and with ours
 #   make bench-drift                      200 steps of every network against f64 (half an hour)
+#   make bench-clone                      how long a fresh clone takes to build, to try all papers, and to test (40 minutes)
 
 PROFILE ?= quick
 PAPERS  ?= noisy-quadratic loss-correction importance-weighting selfie critical-periods importance-sampling
@@ -22,7 +24,7 @@ CARGO   ?= cargo
 
 run_flags = --profile $(PROFILE) --results $(RESULTS) $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help reproduce-all $(PAPERS) build test test-arm data report bench bench-pytorch bench-tape bench-quick bench-drift
+.PHONY: help reproduce-all $(PAPERS) build test test-arm data compare report bench bench-pytorch bench-tape bench-quick bench-drift bench-clone
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -48,6 +50,9 @@ test-arm:
 		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
 		$(CARGO) test --release -p retrial-kernels --target aarch64-unknown-linux-gnu --lib --test ops
+
+compare: build
+	target/release/retrial-report --compare $(RESULTS)
 
 report: build
 	target/release/retrial-report --readme README.md crates/*/README.md
@@ -101,3 +106,15 @@ bench-drift:
 	@mkdir -p results/bench
 	CANDLE_NUM_THREADS=1 RAYON_NUM_THREADS=1 \
 		$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example drift -- --out results/bench/drift.csv
+
+# In this order: the tests come last and find the build done.
+STEPS ?= build reproduce-all test
+bench-clone:
+	@mkdir -p results/bench
+	rm -rf target/clone && git clone --quiet . target/clone
+	echo step,seconds > target/clone.csv
+	for step in $(STEPS); do \
+		start=$$(date +%s); $(MAKE) -C target/clone $$step || exit 1; \
+		echo $$step,$$(($$(date +%s) - start)) >> target/clone.csv; \
+	done
+	mv target/clone.csv results/bench/clone.csv

@@ -1,5 +1,6 @@
 //! What all papers found, on one page and in the README: a function of the files below `results/`. Trains nothing.
 
+mod compare;
 pub mod page;
 pub mod readme;
 mod verdicts;
@@ -7,7 +8,8 @@ mod verdicts;
 use std::io;
 use std::path::PathBuf;
 
-pub use verdicts::{Paper, Trial, Verdict, trials};
+pub use compare::{Comparison, compare};
+pub use verdicts::{PAPERS, Paper, Trial, Verdict, trials};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum Error {
     /// No paper has a `claims.csv`.
     #[error("{}: no verdicts there; run a paper first (`make reproduce-all`)", .0.display())]
     Nothing(PathBuf),
+    /// Two results folders have no finished cell in common.
+    #[error("{} and {}: no finished cell is in both; run a paper first (`make reproduce-all`)", .0.display(), .1.display())]
+    NothingShared(PathBuf, PathBuf),
     /// A block of the README cannot be filled.
     #[error("{}, line {line}: {message}", path.display())]
     Block {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use retrial_core::experiment::replace_file;
-use retrial_report::{Error, page, readme, trials};
+use retrial_report::{Error, compare, page, readme, trials};
 
 /// Verdicts and figures of all papers on one self-contained HTML page, and the tables of a README
 #[derive(Parser)]
@@ -23,6 +23,9 @@ struct Arguments {
     /// Write nothing; fail if a README's blocks are not what the results say
     #[arg(long, requires = "readme")]
     check: bool,
+    /// Write nothing; compare the rows of another results folder with these, byte for byte, and fail if any differ
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["readme", "out"])]
+    compare: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, Error> {
+    if let Some(other) = &arguments.compare {
+        return same(&arguments.results, other);
+    }
     let trials = trials(&arguments.results)?;
     if !arguments.check {
         let out = arguments.out.clone().unwrap_or_else(|| arguments.results.join("report.html"));
@@ -60,6 +66,19 @@ fn run(arguments: &Arguments) -> Result<bool, Error> {
         }
     }
     Ok(right)
+}
+
+fn same(results: &Path, other: &Path) -> Result<bool, Error> {
+    let mut same = true;
+    for comparison in compare(results, other)? {
+        let (cells, different) = (comparison.cells, comparison.different.len());
+        println!("{:<32} {cells:>4} cells in both, {different} with other rows", comparison.name);
+        for path in comparison.different.iter().take(3) {
+            println!("    {}", path.display());
+        }
+        same &= different == 0;
+    }
+    Ok(same)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

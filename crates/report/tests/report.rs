@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use retrial_report::{page, readme, trials};
+use retrial_report::{compare, page, readme, trials};
 
 const CLAIMS: &str = "id,statement,where,verdict,estimate,ci_low,ci_high,threshold,seeds,scope,reported,reason
 SF1,a < b | c,Table 2,refuted,0.01432,-0.002,0.0306,rule,3,MNIST,10.9 %,because
@@ -58,4 +58,28 @@ fn the_page_holds_its_figures_and_escapes_text() {
 fn an_empty_folder_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     assert!(trials(folder.path()).expect_err("nothing").to_string().contains("make reproduce-all"));
+}
+
+#[test]
+fn another_run_is_compared_cell_by_cell() {
+    let [ours, theirs] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let cell = |folder: &tempfile::TempDir, name: &str, rows: &str, finished: bool| {
+        let cell = folder.path().join("quick/selfie/cells").join(name);
+        std::fs::create_dir_all(&cell).expect("a folder");
+        std::fs::write(cell.join("epochs.csv"), rows).expect("a file");
+        if finished {
+            std::fs::write(cell.join("summary.json"), "{}").expect("a file");
+        }
+    };
+    let compared = || compare(ours.path(), theirs.path());
+    cell(&ours, "only-here", "1", true);
+    cell(&theirs, "only-there", "1", true);
+    assert!(compared().expect_err("nothing shared").to_string().contains("no finished cell is in both"));
+    for (name, rows, finished) in [("same", "1", true), ("other", "2", true), ("killed", "3", false)] {
+        cell(&ours, name, "1", true);
+        cell(&theirs, name, rows, finished);
+    }
+    let [comparison] = &compared().expect("compared")[..] else { panic!("one paper, one profile") };
+    assert_eq!((comparison.name.as_str(), comparison.cells), ("quick/selfie", 2));
+    assert_eq!(comparison.different, [theirs.path().join("quick/selfie/cells/other/epochs.csv")]);
 }
