@@ -12,7 +12,7 @@
 #   make bench-pytorch                    the same networks beside PyTorch (installs it below target/)
 #   make bench-tape                       the same kernels as custom ops under candle's autograd
 #   make bench-quick                      profile quick of noisy-quadratic with candle's own layers and with ours
-#   make bench-drift                      200 steps of every network against f64 (half an hour)
+#   make bench-drift                      200 steps of every network against f64 (an hour)
 #   make bench-clone                      how long a fresh clone takes to build, to try all papers, and to test (40 minutes)
 
 PROFILE ?= quick
@@ -101,11 +101,13 @@ bench-quick:
 		echo $$layers,$$(($$(date +%s) - start)) >> target/bench-quick/quick.csv; done
 	cp target/bench-quick/quick.csv results/bench/quick.csv
 
-# Kernels and plain candle, both against f64. Candle's own threads only spin here.
+# Kernels and plain candle, both against f64. Candle's own threads only spin here. 784 steps in time are slow as expressions.
+DRIFT = CANDLE_NUM_THREADS=1 RAYON_NUM_THREADS=1 \
+	$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example drift -- --out results/bench/drift.csv
 bench-drift:
 	@mkdir -p results/bench
-	CANDLE_NUM_THREADS=1 RAYON_NUM_THREADS=1 \
-		$(CARGO) run --release --quiet -p retrial-kernels --features allocator --example drift -- --out results/bench/drift.csv
+	$(DRIFT) --batch 8 mlp cnn resnet allcnn wrn densenet
+	$(DRIFT) --batch 2 lstm
 
 # In this order: the tests come last and find the build done.
 STEPS ?= build reproduce-all test

@@ -23,6 +23,10 @@ fn digits(results: &Results<LossCorrection>) -> Runs {
     Runs::of(results, |name| name != "photos")
 }
 
+fn photos(results: &Results<LossCorrection>) -> Runs {
+    Runs::of(results, |name| name == "photos")
+}
+
 #[derive(Serialize)]
 struct AccuracyRow {
     data: &'static str,
@@ -49,7 +53,7 @@ struct AccuracyRow {
 pub fn tables(results: &Results<LossCorrection>) -> Result<Vec<Table>, Error> {
     let reported = reported()?;
     let mut rows = vec![];
-    for (data, runs) in [("digits", digits(results)), ("photos", Runs::of(results, |name| name == "photos"))] {
+    for (data, runs) in [("digits", digits(results)), ("photos", photos(results))] {
         let mut names: Vec<String> =
             results.experiments.iter().flat_map(|e| e.finished.iter().map(|c| c.config.method.name())).collect();
         names.sort();
@@ -107,13 +111,17 @@ pub fn figures(results: &Results<LossCorrection>) -> Result<Vec<(String, Figure)
     add("mixtures", mixtures(&runs)?);
     add("auc", auc(&runs)?);
     add("accuracy", accuracy(&runs)?);
+    add("accuracy-photos", accuracy(&photos(results))?);
     add("levels", levels(&runs)?);
     add("controls", controls(&runs));
     add("calibration", calibration(&runs)?);
     Ok(figures)
 }
 
-/// Mean over seeds of a column, epoch by epoch, with its 95 % interval.
+/// From this many seeds on a band is an interval: that of two is wider than any figure.
+const SEEDS_OF_AN_INTERVAL: usize = 3;
+
+/// Mean over seeds of a column, epoch by epoch, with its 95 % interval, or the range of fewer seeds.
 fn curve(
     runs: &Runs,
     method: &str,
@@ -129,7 +137,9 @@ fn curve(
     }
     let point = |(i, values): (usize, &Vec<f64>)| {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let (low, high) = mean_t_interval(values, 0.95).map_or((mean, mean), |ci| (ci.low, ci.high));
+        let range = || (values.iter().copied().fold(mean, f64::min), values.iter().copied().fold(mean, f64::max));
+        let interval = mean_t_interval(values, 0.95).ok().filter(|_| values.len() >= SEEDS_OF_AN_INTERVAL);
+        let (low, high) = interval.map_or_else(range, |ci| (ci.low, ci.high));
         ((i + 1) as f64, mean, low, high)
     };
     Ok(by_epoch.iter().enumerate().filter(|(_, values)| !values.is_empty()).map(point).collect())
@@ -229,7 +239,7 @@ fn over_epochs(
     levels: &[f64],
     value: fn(&Epoch) -> Option<f64>,
 ) -> Result<Option<Figure>, Error> {
-    let mut panels = vec![];
+    let (mut panels, mut seeds) = (vec![], 0);
     for &level in levels {
         let mut panel = Panel::new()
             .title(&format!("{} % noise", 100. * level))
@@ -237,6 +247,7 @@ fn over_epochs(
             .y(Axis::linear(label));
         let mut any = false;
         for (method, color) in METHODS {
+            seeds = seeds.max(runs.cells(method, level).len());
             let points = curve(runs, method, level, value)?;
             if let Some(cell) = runs.cells(method, level).first().filter(|_| !any) {
                 panel = panel.layer(Layer::vertical("correction begins", cell.config.phases.correct as f64));
@@ -252,8 +263,9 @@ fn over_epochs(
     }
     let any = !panels.is_empty();
     let columns = panels.len().max(1);
+    let band = if seeds < SEEDS_OF_AN_INTERVAL { "range" } else { "95 % interval" };
     let figure = Figure::new(title)
-        .subtitle(&format!("Mean and 95 % interval over seeds. {}", runs.scope))
+        .subtitle(&format!("Mean and {band} over seeds. {}", runs.scope))
         .panels(panels)
         .columns(columns)
         .share_y(Share::All);
