@@ -352,6 +352,17 @@ mod tests {
         }
     }
 
+    /// A profile that asks for images that are not there would fail only after hours.
+    #[test]
+    fn digits_of_every_profile_are_there() {
+        let data = retrial_core::data::Dataset::load(DatasetId::Mnist, None).unwrap();
+        for profile in PROFILES {
+            for (_, config) in cells(profile).iter().filter(|(name, c)| name == DIGITS && c.seed == 0) {
+                crate::task::Task::of(&data, &config.task, retrial_core::Seed(0)).unwrap();
+            }
+        }
+    }
+
     /// Every removal has the control's number of clean epochs, and every late start the same rates as its removal.
     #[test]
     fn courses_are_matched_in_clean_epochs_and_rates() {

@@ -40,8 +40,13 @@ impl Task {
     /// # Errors
     /// As for [`Self::new`].
     pub fn of(data: &Dataset, config: &TaskConfig, seed: Seed) -> Result<Self, CellError> {
-        let train = data.train.select(&data.train.balanced_subset(config.train, seed)?);
-        let test = data.test.select(&data.test.balanced_subset(config.test, Seed(0))?);
+        // All of a split, which need not be balanced, or a balanced part.
+        let chosen = |split: &Split, count: usize, seed: Seed| match count == split.len() {
+            true => Ok((0..count as u32).collect()),
+            false => split.balanced_subset(count, seed),
+        };
+        let train = data.train.select(&chosen(&data.train, config.train, seed)?);
+        let test = data.test.select(&chosen(&data.test, config.test, Seed(0))?);
         let (train, test) = (resized(&train, config.side)?, resized(&test, config.side)?);
         let &[_, _, channels] = &train.input_shape()[..] else { unreachable!("resized images") };
         Ok(Self {
