@@ -74,7 +74,9 @@ impl Judge<'_> {
 
     fn absent(&self) -> String {
         match self.cells.study {
-            Study::Digits | Study::Photos => "These cells are trained at profile standard.".into(),
+            Study::Digits | Study::Photos => {
+                "These cells have not been trained; they belong to profile standard.".into()
+            }
             _ => "The paper's own scale needs a GPU; these cells have not been trained.".into(),
         }
     }
