@@ -63,12 +63,22 @@ pub fn out(what: &str) -> Arg {
     folder.value_parser(value_parser!(PathBuf)).help(format!("Folder for {what}"))
 }
 
-/// The text of the user's file.
+/// The text of the user's file, with line ends of any system turned into `\n` and without a byte order mark.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    let text = text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text);
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
+}
+
+/// Line of a record or error of the `csv` crate in a text from [`read`], counted from 1. A record's position stands before
+/// the blank lines that the reader skips ahead of it.
+pub fn line(text: &str, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 1 };
+    let rest = text.as_bytes().get(position.byte() as usize..).unwrap_or_default();
+    position.line() + rest.iter().take_while(|&&byte| byte == b'\n').count() as u64
 }
 
 /// Writes a result whole or not at all; its folder is made if need be.
@@ -89,6 +99,24 @@ pub fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The bad record stands on line 5, whatever ends the lines.
+    #[test]
+    fn lines_are_counted_as_an_editor_counts_them() {
+        let folder = tempfile::tempdir().unwrap();
+        for end in ["\n", "\r\n", "\r"] {
+            let file = ["\u{feff}a,b", "1,2", "", "", "3", ""].join(end);
+            write(folder.path(), "x.csv", file.as_bytes()).unwrap();
+            let text = read(&folder.path().join("x.csv")).unwrap();
+            let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+            assert_eq!(reader.headers().unwrap(), &csv::StringRecord::from(vec!["a", "b"]));
+            let lines: Vec<u64> = reader.records().map(|r| line(&text, r.unwrap().position())).collect();
+            assert_eq!(lines, [2, 5], "{end:?}");
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let error = reader.records().find_map(Result::err).unwrap();
+            assert_eq!(line(&text, error.position()), 5, "{end:?}");
+        }
+    }
 
     #[test]
     fn files_are_named_with_what_to_do() {

@@ -105,18 +105,14 @@ fn read(path: &Path, text: &str) -> Result<Vec<Observation>, Error> {
     let (mut seen, mut observations) = (BTreeMap::new(), vec![]);
     let mut record = csv::StringRecord::new();
     loop {
-        let line = reader.position().line();
         match reader.read_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                return Err(bad(
-                    error.position().map_or(line, csv::Position::line),
-                    "has not as many fields as the header".into(),
-                ));
+                return Err(bad(tool::line(text, error.position()), "has not as many fields as the header".into()));
             }
         }
-        let line = record.position().map_or(line, csv::Position::line);
+        let line = tool::line(text, record.position());
         let Line { seed, ratio, fraction } = record.deserialize(Some(&headers)).map_err(|error| {
             let field = match error.kind() {
                 csv::ErrorKind::Deserialize { err, .. } => {

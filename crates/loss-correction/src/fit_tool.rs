@@ -84,13 +84,12 @@ impl Losses {
         let (mut losses, mut marks) = (vec![], vec![]);
         let mut record = csv::StringRecord::new();
         loop {
-            let line = reader.position().line();
             match reader.read_record(&mut record) {
                 Ok(false) => break,
                 Ok(true) => {}
-                Err(e) => return Err(refused(e.position().map_or(line, csv::Position::line), short(&e))),
+                Err(e) => return Err(refused(tool::line(text, e.position()), short(&e))),
             }
-            let line = record.position().map_or(line, csv::Position::line);
+            let line = tool::line(text, record.position());
             let row: Row = record.deserialize(Some(&header)).map_err(|_| {
                 refused(line, format!("{:?} is no loss; write a number of nats", field(&record, &header)))
             })?;

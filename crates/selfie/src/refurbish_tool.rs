@@ -98,10 +98,10 @@ pub fn read(path: &Path, text: &str, classes: usize) -> Result<Vec<(String, Samp
     let mut samples: Vec<(String, Sample)> = vec![];
     for record in reader.records() {
         let record = record.map_err(|e| {
-            let line = e.position().map_or(0, csv::Position::line);
+            let line = tool::line(text, e.position());
             fail(line, "it has another number of columns than the header".into())
         })?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = tool::line(text, record.position());
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let class = |column: usize, what: &str| {
             let text = cell(column);
