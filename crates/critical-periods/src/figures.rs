@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::claims::reported;
 use crate::config::{Arm, TaskConfig};
 use crate::deficit::{Deficit, Lens};
-use crate::experiments::{BLUR, DIGITS, FIXED, LATE, OTHERS, WINDOWS};
+use crate::experiments::{BLUR, DEPTHS, DIGITS, FIXED, LATE, OTHERS, WINDOWS};
 use crate::readings::{Curve, PaperResults, fisher, learning_curve, plateau, scale_free_trace, shares, trace};
 use crate::task::Task;
 use crate::trial::FisherRow;
@@ -43,8 +43,24 @@ struct TraceRow {
     epoch: usize,
     seeds: usize,
     trace: f64,
+    /// Monte-Carlo standard error of one seed's trace.
+    standard_error: Option<f64>,
     scale_free_trace: f64,
     entropy: f64,
+}
+
+/// Fisher information of one layer at the end of a course, mean over seeds; a row of `layers.csv`.
+#[derive(Serialize)]
+struct LayerRow {
+    experiment: String,
+    course: String,
+    layer: String,
+    weights: usize,
+    trace: f64,
+    standard_error: Option<f64>,
+    trace_per_weight: f64,
+    square_norm: f64,
+    share: f64,
 }
 
 /// Accuracies and drops of every course, and Fisher readings.
@@ -52,7 +68,7 @@ struct TraceRow {
 /// # Errors
 /// If a table of a cell cannot be read.
 pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
-    let (mut courses, mut traces) = (vec![], vec![]);
+    let (mut courses, mut traces, mut last) = (vec![], vec![], vec![]);
     for experiment in &results.experiments {
         let curve = Curve::of(results, &experiment.name);
         // The control of the photos serves the other deficits and the late starts.
@@ -78,7 +94,11 @@ pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
                 drop_ci95_low: drop.map(|i| i.low),
                 drop_ci95_high: drop.map(|i| i.high),
             });
-            for (epoch, rows) in readings(results, &experiment.name, arm)? {
+            let read = readings(results, &experiment.name, arm)?;
+            if let Some(rows) = read.values().last() {
+                last.extend(layer_rows(&experiment.name, &arm.to_string(), rows));
+            }
+            for (epoch, rows) in read {
                 let n = rows.len() as f64;
                 traces.push(TraceRow {
                     experiment: experiment.name.clone(),
@@ -86,13 +106,40 @@ pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
                     epoch,
                     seeds: rows.len(),
                     trace: rows.iter().map(|r| trace(r)).sum::<f64>() / n,
+                    standard_error: rows.iter().map(|r| standard_error(r)).sum::<Option<f64>>().map(|e| e / n),
                     scale_free_trace: rows.iter().map(|r| scale_free_trace(r)).sum::<f64>() / n,
                     entropy: rows.iter().map(|r| r[0].entropy).sum::<f64>() / n,
                 });
             }
         }
     }
-    Ok(vec![Table::from_rows("courses", &courses)?, Table::from_rows("fisher", &traces)?])
+    Ok(vec![
+        Table::from_rows("courses", &courses)?,
+        Table::from_rows("fisher", &traces)?,
+        Table::from_rows("layers", &last)?,
+    ])
+}
+
+/// Of the sum over layers, which are read from the same draws but add up nearly independently.
+fn standard_error(layers: &[FisherRow]) -> Option<f64> {
+    layers.iter().map(|l| l.standard_error.map(|e| e * e)).sum::<Option<f64>>().map(f64::sqrt)
+}
+
+fn layer_rows(experiment: &str, course: &str, seeds: &[Vec<FisherRow>]) -> Vec<LayerRow> {
+    let n = seeds.len() as f64;
+    let mean = |of: &dyn Fn(&[FisherRow]) -> f64| seeds.iter().map(|rows| of(rows)).sum::<f64>() / n;
+    let row = |(i, first): (usize, &FisherRow)| LayerRow {
+        experiment: experiment.into(),
+        course: course.into(),
+        layer: first.layer.clone(),
+        weights: first.weights,
+        trace: mean(&|rows| rows[i].trace),
+        standard_error: seeds.iter().map(|rows| rows[i].standard_error).sum::<Option<f64>>().map(|e| e / n),
+        trace_per_weight: mean(&|rows| rows[i].trace / rows[i].weights as f64),
+        square_norm: mean(&|rows| rows[i].square_norm),
+        share: mean(&|rows| shares(rows)[i]),
+    };
+    seeds.first().into_iter().flatten().enumerate().map(row).collect()
 }
 
 /// Fisher readings of a course at each epoch: one entry a seed.
@@ -121,7 +168,9 @@ pub fn figures(results: &PaperResults) -> Result<Vec<(String, Figure)>, Error> {
     add("sensitivity", sensitivity(results)?);
     add("deficits", deficits(results)?);
     add("controls", controls(results));
+    add("depth", depth(results));
     add("fisher", fisher_over_time(results)?);
+    add("trace-and-sensitivity", trace_and_sensitivity(results)?);
     add("layers", layers(results)?);
     Ok(figures)
 }
@@ -225,13 +274,124 @@ fn deficits(results: &PaperResults) -> Result<Option<Figure>, Error> {
                 .color(Color::BLUE),
         );
     let title = format!("Which deficits leave a trace? Deficit until epoch {at} of {clean}");
+    let mut figure = Figure::new(&title)
+        .subtitle(&format!("{}; then {clean} clean epochs", setting(results, BLUR)))
+        .panel(panel)
+        .caption("Photos are shown at 32 x 32 pixels; labels permuted leave them as they are.");
+    let mut heights = vec![42. * rows.len() as f64 + 40.];
+    // With more than one removal epoch, each deficit has a curve.
+    if all.iter().any(|(name, curve)| *name != "blur" && curve.removals().len() > 1) {
+        let mut over_n = Panel::new()
+            .x(Axis::linear("epoch N at which the deficit goes").whole())
+            .y(Axis::linear("final test accuracy (%)"));
+        let control = (0., blur.accuracy(blur.removal(0)));
+        let colors = [Color::VERMILLION, Color::GREEN, Color::ORANGE, Color::PURPLE];
+        for ((name, curve), color) in all.iter().zip(colors) {
+            let own =
+                curve.removals().into_iter().filter(|n| *n > 0).map(|n| (n as f64, curve.accuracy(curve.removal(n))));
+            let points: Vec<(f64, Option<Interval>)> = std::iter::once(control).chain(own).collect();
+            over_n = over_n.layer(Layer::band(&name.replace('-', " "), band(&points)).color(color));
+        }
+        let starts = blur.removals().into_iter().filter(|n| *n > 0);
+        let starts = starts.map(|start| (start as f64, late.accuracy(Arm::LateStart { start, clean })));
+        let points: Vec<(f64, Option<Interval>)> = std::iter::once(control).chain(starts).collect();
+        figure = figure.panel(over_n.layer(Layer::band("late start (C1)", band(&points)).color(Color::BLUE)));
+        heights.push(300.);
+    }
+    heights.push(190.);
+    Ok(Some(figure.panel(images()?).heights(heights)))
+}
+
+/// Loss and ratio of errors for each depth (Fig. 3, right).
+fn depth(results: &PaperResults) -> Option<Figure> {
+    let (mut names, mut drops, mut ratios) = (vec![], vec![], vec![]);
+    let mut latest = 0;
+    for (i, experiment) in DEPTHS.into_iter().enumerate() {
+        let curve = Curve::of(results, experiment);
+        let Some(&at) = curve.removals().last() else { continue };
+        let (control, blurred) = (curve.removal(0), curve.removal(at));
+        let after = curve.seeds(blurred);
+        let ratio: Vec<f64> = curve
+            .seeds(control)
+            .into_iter()
+            .filter_map(|(seed, before)| Some((100. - after.get(&seed)?) / (100. - before)))
+            .collect();
+        let (Some(drop), Ok(ratio)) = (curve.difference(control, blurred), mean_t_interval(&ratio, 0.95)) else {
+            continue;
+        };
+        names.push(format!("{} convolutions", 2 * (i + 1) + 4));
+        drops.push((drop.estimate, drop.low, drop.high));
+        ratios.push((ratio.estimate, ratio.low, ratio.high));
+        latest = at;
+    }
+    if names.len() < 2 {
+        return None;
+    }
+    let panel = |label: &str, zero: f64, rows: Vec<(f64, f64, f64)>| {
+        Panel::new()
+            .x(Axis::linear(label))
+            .y(Axis::categories("", names.clone()))
+            .layer(Layer::vertical("no loss", zero))
+            .layer(Layer::forest("mean and 95 % interval", rows).color(Color::VERMILLION))
+    };
+    Some(
+        Figure::new("Do deeper networks lose more?")
+            .subtitle(&format!("{}; blur until epoch {latest}, fixed rate", setting(results, DEPTHS[0])))
+            .panel(panel("loss of final accuracy (percentage points)", 0., drops))
+            .panel(panel("error after blur / error of the control", 1., ratios))
+            .columns(2)
+            .heights([42. * names.len() as f64 + 60.])
+            .caption("One width at every depth. Paper: larger with depth (Fig. 3, right; no numbers known)."),
+    )
+}
+
+/// Trace of the control beside its accuracy and the sensitivity to windows of blur (Fig. 4, left).
+fn trace_and_sensitivity(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let (blur, windows) = (Curve::of(results, BLUR), Curve::of(results, WINDOWS));
+    let of = readings(results, BLUR, blur.removal(0))?;
+    if of.is_empty() || windows.windows(false).is_none() {
+        return Ok(None);
+    }
+    let end = blur.clean().unwrap_or(0) as f64;
+    let x = || Axis::linear("epoch").range(0., end).whole();
+    let at = |(&epoch, rows): (&usize, &Vec<Vec<FisherRow>>)| {
+        let logs: Vec<f64> = rows.iter().map(|r| trace(r).ln()).collect();
+        let interval = mean_t_interval(&logs, 0.95).ok();
+        interval.map(|i| (epoch as f64, i.estimate.exp(), i.low.exp(), i.high.exp()))
+    };
+    let traces = Panel::new()
+        .title("Fisher trace of the control")
+        .x(x())
+        .y(Axis::log("trace of F"))
+        .layer(Layer::band("control", of.iter().filter_map(at)).color(Color::BLACK));
+    let learning = learning_curve(results, BLUR)?;
+    let accuracy =
+        Panel::new().title("its test accuracy").x(x()).y(Axis::linear("test accuracy (%)")).layer(
+            Layer::line("control", learning.iter().map(|&(e, a)| (e as f64, a))).color(Color::BLACK).markers(false),
+        );
+    let mut sensitivity = Panel::new()
+        .title("loss from a window of blur that opens here")
+        .x(x())
+        .y(Axis::linear("percentage points"))
+        .layer(Layer::horizontal("no loss", 0.));
+    let mut seen = None;
+    for (longest, color) in [(false, Color::VERMILLION), (true, Color::BLUE)] {
+        let Some((control, list)) = windows.windows(longest) else { continue };
+        let Some((_, Arm::Window { length, .. })) = list.first().copied() else { continue };
+        if seen.replace(length) == Some(length) {
+            continue;
+        }
+        let drops: Vec<(f64, Option<Interval>)> =
+            list.iter().map(|&(onset, arm)| (onset as f64, windows.difference(control, arm))).collect();
+        sensitivity = sensitivity.layer(Layer::band(&format!("window of {length} epochs"), band(&drops)).color(color));
+    }
     Ok(Some(
-        Figure::new(&title)
-            .subtitle(&format!("{}; then {clean} clean epochs", setting(results, BLUR)))
-            .panel(panel)
-            .panel(images()?)
-            .heights([42. * rows.len() as f64 + 40., 190.])
-            .caption("Photos are shown at 32 x 32 pixels; labels permuted leave them as they are."),
+        Figure::new("Does sensitivity to blur follow the Fisher information?")
+            .subtitle(&format!("{}; bands are 95 % intervals over seeds", setting(results, BLUR)))
+            .panels([traces, accuracy, sensitivity])
+            .columns(3)
+            .heights([280.])
+            .caption("Paper: both rise and fall together (Fig. 4, left; no numbers known)."),
     ))
 }
 

@@ -25,7 +25,7 @@ impl Paper for CriticalPeriods {
     }
 
     fn protocol(&self) -> u32 {
-        1
+        2
     }
 
     fn grid(&self, profile: Profile, seeds: Option<usize>) -> Vec<Experiment<Config>> {

@@ -44,9 +44,14 @@ impl Curve {
     }
 
     /// `a - b` of every seed that has both.
-    pub fn differences(&self, a: Arm, b: Arm) -> Vec<f64> {
+    pub fn paired(&self, a: Arm, b: Arm) -> BTreeMap<u64, f64> {
         let b = self.seeds(b);
-        self.seeds(a).into_iter().filter_map(|(seed, a)| Some(a - b.get(&seed)?)).collect()
+        self.seeds(a).into_iter().filter_map(|(seed, a)| Some((seed, a - b.get(&seed)?))).collect()
+    }
+
+    /// The values of [`Self::paired`].
+    pub fn differences(&self, a: Arm, b: Arm) -> Vec<f64> {
+        self.paired(a, b).into_values().collect()
     }
 
     /// Mean and 95 % interval of [`Self::differences`].

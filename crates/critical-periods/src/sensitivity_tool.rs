@@ -62,8 +62,10 @@ pub struct Window {
     pub length: f64,
     /// In order of the onset.
     pub onsets: Vec<Onset>,
-    /// Onset of the largest mean drop.
+    /// Onset of the largest mean drop, over the seeds that have every onset if there are any.
     pub peak: f64,
+    /// Seeds that have every onset.
+    pub complete: usize,
     /// Its 95 % bootstrap interval over seeds; none with fewer than two seeds that have every onset.
     pub peak_interval: Option<Interval>,
     /// Spearman correlation of onset and mean drop, and its p value; none with fewer than three onsets.
@@ -130,9 +132,14 @@ impl Report {
             let onset = Onset { onset, drops, mean, interval: mean_t_interval(&values, 0.95).ok() };
             match windows.last_mut().filter(|w| w.length == length) {
                 Some(window) => window.onsets.push(onset),
-                None => {
-                    windows.push(Window { length, onsets: vec![onset], peak: 0., peak_interval: None, trend: None })
-                }
+                None => windows.push(Window {
+                    length,
+                    onsets: vec![onset],
+                    peak: 0.,
+                    complete: 0,
+                    peak_interval: None,
+                    trend: None,
+                }),
             }
         }
         if windows.is_empty() {
@@ -158,8 +165,13 @@ impl Report {
     fn text(&self) -> String {
         let mut text = String::new();
         for w in &self.windows {
-            let seeds = w.onsets.iter().map(|o| o.drops.len()).min().unwrap_or(0);
-            text += &format!("Window of {} epochs, {} onsets, {seeds} seeds or more.\n", w.length, w.onsets.len());
+            let seeds: std::collections::BTreeSet<u64> =
+                w.onsets.iter().flat_map(|o| o.drops.keys().copied()).collect();
+            text += &format!("Window of {} epochs, {} onsets, {} seeds", w.length, w.onsets.len(), seeds.len());
+            text += &match seeds.len() - w.complete {
+                0 => ".\n".to_string(),
+                left => format!("; {left} of them lack an onset and are left out of the peak.\n"),
+            };
             text += &match &w.peak_interval {
                 Some(i) => format!("  most sensitive at onset {} (95 % over seeds: {} to {})\n", w.peak, i.low, i.high),
                 None => format!("  most sensitive at onset {} (no interval: fewer than two complete seeds)\n", w.peak),
@@ -199,7 +211,6 @@ impl Window {
         let top = |means: &[f64]| (0..means.len()).max_by(|&a, &b| means[a].total_cmp(&means[b]).then(b.cmp(&a)));
         let means: Vec<f64> = self.onsets.iter().map(|o| o.mean).collect();
         let onsets: Vec<f64> = self.onsets.iter().map(|o| o.onset).collect();
-        self.peak = top(&means).map_or(0., |i| onsets[i]);
         self.trend = (onsets.len() >= 3).then(|| spearman(&onsets, &means).ok()).flatten().map(|c| (c.r, c.p));
         let complete: Vec<u64> = self.onsets[0]
             .drops
@@ -212,6 +223,9 @@ impl Window {
             let means: Vec<f64> = self.onsets.iter().map(mean).collect();
             vec![top(&means).map_or(f64::NAN, |i| onsets[i])]
         };
+        self.complete = complete.len();
+        let all: Vec<usize> = (0..complete.len()).collect();
+        self.peak = if all.is_empty() { top(&means).map_or(0., |i| onsets[i]) } else { peak_of(&all)[0] };
         let draws = bootstrap(complete.len(), DRAWS, &mut Seed(0).stream("sensitivity"), peak_of).ok();
         self.peak_interval = draws.and_then(|b| b.interval(0, 0.95).ok());
     }
@@ -227,8 +241,7 @@ struct Row {
 
 fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
     let at = |line: u64, problem: String| Error::Line { path: path.into(), line, problem };
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
     let mut places = [0; 4];
     for (place, name) in places.iter_mut().zip(COLUMNS) {
@@ -240,22 +253,25 @@ fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
     let mut rows = vec![];
     for record in reader.records() {
         let record = record.map_err(|e| {
-            let line = e.position().map_or(1, csv::Position::line);
+            let line = tool::line(text, e.position());
             at(line, format!("it does not have the {} columns of the header", header.len()))
         })?;
-        let line = record.position().map_or(1, csv::Position::line);
+        let line = tool::line(text, record.position());
         let [seed, onset, window, accuracy] = places.map(|place| &record[place]);
         let number = |name: &str, text: &str, most: f64| {
-            let value: Option<f64> = text.parse().ok().filter(|x: &f64| (0. ..=most).contains(x));
+            let value: Option<f64> = text.parse().ok().filter(|x: &f64| x.is_finite() && (0. ..=most).contains(x));
             let range =
                 if most.is_finite() { format!("a number from 0 to {most}") } else { "a number from 0 on".into() };
             // Minus zero would be another key than zero.
-            value.map(f64::abs).ok_or_else(|| at(line, format!("`{text}` is no {name}; write {range}")))
+            value.map(f64::abs).ok_or_else(|| match text {
+                "" => at(line, format!("the {name} is missing; write {range}")),
+                _ => at(line, format!("`{text}` is no {name}; write {range}")),
+            })
         };
         let seed = seed.parse().map_err(|_| at(line, format!("`{seed}` is no seed; write a whole number")))?;
         let window = match onset {
             "" => None,
-            onset => Some((number("onset", onset, f64::MAX)?, number("window", window, f64::MAX)?)),
+            onset => Some((number("onset", onset, f64::INFINITY)?, number("window", window, f64::INFINITY)?)),
         };
         rows.push(Row { line, seed, window, accuracy: number("accuracy", accuracy, 100.)? });
     }
@@ -291,6 +307,14 @@ mod tests {
         assert!((again.windows[0].onsets[1].mean - 6.5).abs() < 1e-9);
     }
 
+    /// Seed 3 alone would put the peak at onset 0.
+    #[test]
+    fn seeds_without_every_onset_do_not_move_the_peak() {
+        let report = Report::new(Path::new("runs.csv"), &format!("{RUNS}3,,,0.90\n3,0,4,0.10\n")).unwrap();
+        assert_eq!((report.windows[0].peak, report.windows[0].complete), (4., 2));
+        assert!(report.text().contains("3 seeds; 1 of them lack an onset"), "{}", report.text());
+    }
+
     #[test]
     fn bad_rows_are_told_with_their_line() {
         for (text, words) in [
@@ -305,6 +329,11 @@ mod tests {
             ("seed,onset,window,accuracy\nx,,,0.9\n", vec!["line 2", "`x` is no seed"]),
             ("seed,onset,window,accuracy\n1,,0.9\n", vec!["line 2", "columns"]),
             ("seed,onset,window,accuracy\n1,-2,4,0.9\n", vec!["line 2", "`-2`"]),
+            (
+                "seed,onset,window,accuracy\n1,inf,4,0.9\n",
+                vec!["line 2", "`inf` is no onset; write a number from 0 on"],
+            ),
+            ("seed,onset,window,accuracy\n1,2,,0.9\n", vec!["line 2", "the window is missing; write a number"]),
         ] {
             let message = problem(text);
             for word in words {

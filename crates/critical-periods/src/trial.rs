@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use retrial_core::Seed;
 use retrial_core::data::order;
 use retrial_core::experiment::{CellError, CellRun};
-use retrial_core::model::{Model, Weights};
+use retrial_core::model::{Model, NormSettings, Weights};
 use retrial_core::train::{Checkpoint, Optimiser, accuracy, cross_entropy, evaluate, finite};
 use retrial_kernels::Graph;
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,10 @@ fn check(config: &Config) -> Result<(), CellError> {
         (config.batch == 0, "`batch` must be at least 1"),
         (config.arms.is_empty(), "`arms` names no course"),
         (config.arms.iter().any(|arm| arm.steps().is_empty()), "a course of `arms` has no epochs"),
-        (measure.every == 0 || measure.last == 0, "`measure.every` and `measure.last` must be at least 1"),
+        (
+            measure.every == 0 || measure.last == 0 || measure.re_estimate == 0,
+            "`measure.every`, `measure.last` and `measure.re_estimate` must be at least 1",
+        ),
         (
             config.probe.is_some_and(|p| p.every == 0 || p.batch == 0 || p.images > config.task.train),
             "`probe` needs `every` and `batch` of at least 1 and no more images than there are training samples",
@@ -301,10 +304,9 @@ impl<'a> Learner<'a> {
         let images = order(self.task.train.len(), self.seed.derive("statistics"), 0);
         let images = &images[..self.config.measure.re_estimate.min(images.len())];
         if !self.model.parameters.buffers.is_empty() {
-            for chosen in images.chunks(STATISTICS_BATCH) {
-                let x = self.task.batch(&self.task.train, chosen, &self.device)?;
-                self.model.forward(&mut Graph::training().without_gradients(), &x)?;
-            }
+            renew_statistics(&self.model, images.chunks(STATISTICS_BATCH), |chosen| {
+                self.task.batch(&self.task.train, chosen, &self.device)
+            })?;
         }
         let result = then()?;
         self.model.parameters.set_weights(&before)?;
@@ -319,6 +321,29 @@ impl<'a> Learner<'a> {
         })?;
         Ok(accuracy(&seen.predictions, &test.labels))
     }
+}
+
+/// Replaces the running statistics of batch norm by those of `batches`: nothing of the old ones is left.
+///
+/// Training passes blend a batch into the old statistics. From zero on, K of them leave a weighted mean of the K batches
+/// times 1 - (1 - m)^K, which is divided out.
+fn renew_statistics<B>(
+    model: &Model,
+    batches: impl Iterator<Item = B>,
+    batch: impl Fn(B) -> Result<Tensor, candle_core::Error>,
+) -> Result<(), candle_core::Error> {
+    for buffer in model.parameters.buffers.values() {
+        buffer.set(&buffer.zeros_like()?)?;
+    }
+    let mut old = 1.;
+    for chosen in batches {
+        model.forward(&mut Graph::training().without_gradients(), &batch(chosen)?)?;
+        old *= 1. - NormSettings::PYTORCH.momentum;
+    }
+    for buffer in model.parameters.buffers.values() {
+        buffer.set(&(buffer.as_detached_tensor() / (1. - old))?)?;
+    }
+    Ok(())
 }
 
 /// The network as it is and those at the forks, each after its length.
@@ -345,4 +370,44 @@ fn unpack(mut bytes: &[u8]) -> Result<(Checkpoint, BTreeMap<usize, Checkpoint>),
     let mut parts = parts.into_iter();
     let now = parts.next().ok_or_else(cut_short)?;
     Ok((now, parts.map(|part| (part.epoch() as usize, part)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use retrial_core::model::{Architecture, InputShape};
+
+    use super::*;
+
+    #[test]
+    fn renewed_statistics_hold_nothing_of_the_old_ones() {
+        let shape = InputShape::Image { height: 8, width: 8, channels: 3 };
+        let model = Architecture::AllCnn { width: 4 }.build(&shape, 10, Seed(0), &Device::Cpu).unwrap();
+        let images = |i: usize| Tensor::randn(0f32, 1. + i as f32, (6, 8, 8, 3), &Device::Cpu);
+        let images: Vec<Tensor> = (0..3).map(|i| images(i).unwrap()).collect();
+        let renewed = |stale: f64| {
+            for buffer in model.parameters.buffers.values() {
+                buffer.set(&(buffer.ones_like().unwrap() * stale).unwrap()).unwrap();
+            }
+            renew_statistics(&model, images.iter(), |image| Ok(image.clone())).unwrap();
+            model.parameters.weights().unwrap()
+        };
+        let (a, b) = (renewed(1.), renewed(1e6));
+        for name in model.parameters.buffers.keys() {
+            let numbers = |weights: &Weights| weights[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(numbers(&a), numbers(&b), "{name}");
+            assert!(!name.ends_with("variance") || numbers(&a).iter().all(|v| *v > 0.), "{name}");
+        }
+        // Of one batch they are its own: the same whether it is shown once or thrice.
+        let shown = |times: usize| {
+            renew_statistics(&model, vec![&images[0]; times].into_iter(), |image| Ok(image.clone())).unwrap();
+            model.parameters.weights().unwrap()
+        };
+        let (once, thrice) = (shown(1), shown(3));
+        for name in model.parameters.buffers.keys() {
+            let numbers = |weights: &Weights| weights[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (x, y) in numbers(&once).into_iter().zip(numbers(&thrice)) {
+                assert!((x - y).abs() <= 1e-5 * x.abs().max(1e-3), "{name}: {x} and {y}");
+            }
+        }
+    }
 }

@@ -1,8 +1,14 @@
 //! The first epochs of every deficit, as recorded: whoever changes a kernel, a stream or a method sees the drift here. The
 //! rows come from cells of profile smoke.
 
+use candle_core::Device;
 use critical_periods::CriticalPeriods;
+use critical_periods::config::TaskConfig;
+use critical_periods::deficit::{Deficit, Lens};
+use critical_periods::task::Task;
 use critical_periods::trial::{Epoch, FisherRow};
+use retrial_core::Seed;
+use retrial_core::data::{Dataset, DatasetId};
 use retrial_core::experiment::{Folder, Options, Paper, Profile, train_cell};
 
 /// `epochs.csv` and, where there is one, `fisher.csv` of the first smoke cell of an experiment.
@@ -43,8 +49,36 @@ fn losses() {
 #[test]
 fn fisher_trace() {
     let (_, rows) = rows("blur");
-    for (layer, recorded) in [("output", 0.011811085), ("conv7", 0.0024865998)] {
+    for (layer, recorded) in [("output", 1.157740), ("conv7", 8.851678)] {
         let row = rows.iter().find(|r| r.arm == "control-3" && r.epoch == 1 && r.layer == layer).expect("read");
         assert!((row.trace / recorded - 1.).abs() < 1e-2, "{layer}: {}, recorded {recorded}", row.trace);
+    }
+}
+
+/// Six pixels (green) of the second embedded photo under each deficit, in units of the normalised image, and its mean. The
+/// images themselves are in the figure `deficits`.
+#[test]
+fn images() {
+    let expected: [(Deficit, [f32; 6], f32); 5] = [
+        (Deficit::Blur, [1.754486, 1.6081, 1.245151, 0.230339, 0.208840, -0.844145], 0.888829),
+        (Deficit::BlurAliased, [1.748902, 1.635852, 1.334072, 0.388973, 0.318639, -0.909309], 0.923220),
+        (Deficit::Flip, [-0.724097, 1.675549, -0.482522, 0.612618, 1.611129, 1.739969], 0.886547),
+        (Deficit::Noise, [1.93019, -1.127907, -0.282046, -1.962907, 0.192872, 0.246292], 0.002221),
+        (Deficit::FixedNoise, [1.816426, 1.393193, 1.019046, 0.270575, -0.163574, -0.896338], 0.019990),
+    ];
+    let data = Dataset::load(DatasetId::Cifar10Subset, None).expect("embedded");
+    let config = TaskConfig { dataset: DatasetId::Cifar10Subset, train: 10, test: 10, side: 32 };
+    let task = Task::of(&data, &config, Seed(1)).expect("ten photos");
+    let x = task.batch(&task.train, &[1], &Device::Cpu).expect("a batch");
+    let clean: Vec<f32> = x.flatten_all().and_then(|x| x.to_vec1()).expect("numbers");
+    for (deficit, pixels, mean) in expected {
+        let mut found = clean.clone();
+        Lens::new(deficit, 32, 3, Seed(1)).spoil(&mut found, &[1], 0, 0);
+        let at = |(y, x): (usize, usize)| found[(y * 32 + x) * 3 + 1];
+        let seen = [(2, 3), (5, 28), (12, 16), (17, 9), (24, 20), (30, 1)].map(at);
+        let total = found.iter().sum::<f32>() / found.len() as f32;
+        for (seen, recorded) in seen.into_iter().zip(pixels).chain([(total, mean)]) {
+            assert!((seen - recorded).abs() < 1e-3, "{deficit:?}: {seen}, recorded {recorded}");
+        }
     }
 }
