@@ -129,8 +129,9 @@ impl Snapshot {
             _ => (0..n as u32).collect(),
         };
         self.mean.clear();
-        for chunk in samples.chunks(CHUNK) {
-            let x = task.batch(chunk, seed.derive("snapshot"), update, device)?;
+        for (part, chunk) in samples.chunks(CHUNK).enumerate() {
+            // Each chunk has its own augmentation.
+            let x = task.batch(chunk, seed.derive("snapshot").derive(&part.to_string()), update, device)?;
             let pass = Learner::gradients(&self.model, &x, &task.labels(chunk), |_| None)?;
             let share = chunk.len() as f64 / samples.len() as f64;
             for (name, parameter) in &self.model.parameters.trainable {
@@ -204,4 +205,118 @@ impl Snapshot {
 fn combine(x: &Weights, a: f64, y: &Weights, b: f64) -> Result<Weights, CellError> {
     let sum = |(name, x): (&String, &Tensor)| Ok((name.clone(), ((x * a)? + (&y[name] * b)?)?));
     Ok(x.iter().map(sum).collect::<candle_core::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use retrial_core::model::{Architecture, InputShape};
+
+    use super::*;
+
+    const SAMPLES: usize = 12;
+    const BATCH: usize = 3;
+
+    struct Set {
+        x: Tensor,
+        labels: Vec<u32>,
+        model: Model,
+        snapshot: Snapshot,
+    }
+
+    fn gradient(model: &Model, x: &Tensor, labels: &[u32]) -> Weights {
+        let pass = Learner::gradients(model, x, labels, |_| None).unwrap();
+        let named = |(name, p): (&String, &retrial_core::model::Parameter)| {
+            Some((name.clone(), pass.gradients.get(&p.var)?.detach()))
+        };
+        model.parameters.trainable.iter().filter_map(named).collect()
+    }
+
+    /// A network at a distance `moved` from its snapshot, whose mean gradient is known.
+    fn set(variant: ControlVariate, moved: f64) -> Set {
+        let mut stream = Seed(3).stream("test");
+        let mut numbers = |count: usize| (0..count).map(|_| stream.random::<f32>() * 2. - 1.).collect::<Vec<f32>>();
+        let x = Tensor::from_vec(numbers(SAMPLES * 5), (SAMPLES, 5), &Device::Cpu).unwrap();
+        let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i * 7 % 3).collect();
+        let build = || {
+            let architecture = Architecture::KerasMlp { widths: vec![6] };
+            architecture.build(&InputShape::Vector { dim: 5 }, 3, Seed(1), &Device::Cpu).unwrap()
+        };
+        let (model, old) = (build(), build());
+        let weights = model.parameters.weights().unwrap();
+        let step: Weights = weights
+            .iter()
+            .map(|(name, w)| {
+                let by = Tensor::from_vec(numbers(w.elem_count()), w.dims(), &Device::Cpu).unwrap();
+                (name.clone(), by)
+            })
+            .collect();
+        model.parameters.set_weights(&combine(&weights, 1., &step, moved).unwrap()).unwrap();
+        let mean = gradient(&old, &x, &labels);
+        Set { snapshot: Snapshot { variant, inner: 1, model: old, mean, size: 1., katyusha: None }, x, labels, model }
+    }
+
+    /// Corrected gradients of the batches that make up the set.
+    fn corrected(set: &Set) -> Vec<Weights> {
+        let of = |start: usize| {
+            let x = set.x.narrow(0, start, BATCH).unwrap();
+            let labels = &set.labels[start..start + BATCH];
+            let mut here = Learner::gradients(&set.model, &x, labels, |_| None).unwrap();
+            let there = Learner::gradients(&set.snapshot.model, &x, labels, |_| None).unwrap();
+            set.snapshot.correct(&set.model, &mut here, &there.gradients).unwrap();
+            let named = |(name, p): (&String, &retrial_core::model::Parameter)| {
+                Some((name.clone(), here.gradients.get(&p.var)?.detach()))
+            };
+            set.model.parameters.trainable.iter().filter_map(named).collect()
+        };
+        (0..SAMPLES).step_by(BATCH).map(of).collect()
+    }
+
+    fn square_distance(a: &Weights, b: &Weights) -> f64 {
+        let difference = combine(a, 1., b, -1.).unwrap();
+        difference.values().map(|d| f64::from(d.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap())).sum()
+    }
+
+    const RIGHT: ControlVariate = ControlVariate::Svrg;
+    const PUBLISHED: ControlVariate = ControlVariate::Katyusha { published_sign: true };
+
+    /// Where nothing has moved, every batch gives the mean gradient; with the published sign twice its own less the mean.
+    #[test]
+    fn at_the_snapshot_every_batch_has_the_mean_gradient() {
+        let right = set(RIGHT, 0.);
+        for batch in corrected(&right) {
+            assert!(square_distance(&batch, &right.snapshot.mean) < 1e-12);
+        }
+        let published = set(PUBLISHED, 0.);
+        for (i, batch) in corrected(&published).into_iter().enumerate() {
+            let x = published.x.narrow(0, i * BATCH, BATCH).unwrap();
+            let own = gradient(&published.model, &x, &published.labels[i * BATCH..][..BATCH]);
+            let expected = combine(&own, 2., &published.snapshot.mean, -1.).unwrap();
+            assert!(square_distance(&batch, &expected) < 1e-12);
+        }
+    }
+
+    /// Both signs are unbiased; only the right one lowers the variance near the snapshot.
+    #[test]
+    fn the_correction_is_unbiased_and_its_sign_matters() {
+        let spread = |variant: Option<ControlVariate>| {
+            let set = set(variant.unwrap_or(RIGHT), 0.05);
+            let full = gradient(&set.model, &set.x, &set.labels);
+            let own = |i: usize| {
+                let x = set.x.narrow(0, i * BATCH, BATCH).unwrap();
+                gradient(&set.model, &x, &set.labels[i * BATCH..][..BATCH])
+            };
+            let batches: Vec<Weights> = match variant {
+                Some(_) => corrected(&set),
+                None => (0..SAMPLES / BATCH).map(own).collect(),
+            };
+            let n = batches.len() as f64;
+            let zero = combine(&full, 0., &full, 0.).unwrap();
+            let mean = batches.iter().fold(zero, |sum, b| combine(&sum, 1., b, 1. / n).unwrap());
+            assert!(square_distance(&mean, &full) < 1e-12, "{variant:?} is biased");
+            batches.iter().map(|b| square_distance(b, &full)).sum::<f64>() / n
+        };
+        let (plain, right, published) = (spread(None), spread(Some(RIGHT)), spread(Some(PUBLISHED)));
+        assert!(right < 0.1 * plain, "{right} of {plain}");
+        assert!(published > 3. * plain, "{published} of {plain}");
+    }
 }

@@ -480,7 +480,13 @@ fn small(scale: &Scale, seeds: Option<usize>) -> Vec<Experiment<Config>> {
 /// Permuted pixels in an LSTM: Adam, b = 32, gradients clipped to norm 1.
 fn sequence(train: usize, shrink: usize, units: usize, updates: u64) -> Config {
     let side = 28 / shrink;
-    let mut config = digits(train, if train < 1000 { 100 } else { 2000 }, of_updates(updates, 32), 15);
+    // All test images at the paper's scale.
+    let test = match (train, shrink) {
+        (_, 1) => 10_000,
+        (..1000, _) => 100,
+        _ => 2000,
+    };
+    let mut config = digits(train, test, of_updates(updates, 32), 15);
     config.task.shrink = shrink;
     config.task.permuted = true;
     config.architecture = Architecture::Lstm { units };
@@ -554,11 +560,12 @@ fn paper(seeds: Option<usize>) -> Vec<Experiment<Config>> {
     let fine_methods =
         [Method::Uniform, importance(Score::UpperBound, 16, 48, Some(2.)), importance(Score::Loss, 16, 48, Some(2.))];
     let variates = |base: &Config| {
-        let mut cells = vec![];
+        let bound = importance(Score::UpperBound, 128, 640, Some(1.5));
+        let mut cells = sweep(base, &[Method::Uniform, bound], seeds);
         for rate in [0.01, 0.03, 0.1] {
             for inner in [500, 1000] {
                 let tuned = Config { schedule: drops(rate), optimiser: OptimiserConfig::sgd(0., 5e-4), ..base.clone() };
-                cells.extend(sweep(&tuned, &control_variates(inner, 128), 1));
+                cells.extend(sweep(&tuned, &control_variates(inner, 128), seeds));
             }
         }
         cells

@@ -61,11 +61,13 @@ pub fn priorities(losses: &[f32], alpha: f64) -> Distribution {
     Distribution::new(&losses.iter().map(power).collect::<Vec<f64>>())
 }
 
-/// `(1 / (N p_i))^beta`, scaled so that the weighted losses of the batch keep their sum.
+/// `(1 / (N p_i))^beta`, scaled so that the weighted losses of the batch keep the sum that unbiased weights give them: at
+/// `beta = 1` nothing is changed. As the authors' code has it.
 pub fn annealed_weights(weights: &[f64], losses: &[f64], beta: f64) -> Vec<f64> {
     let raw: Vec<f64> = weights.iter().map(|w| w.powf(beta)).collect();
     let weighted: f64 = raw.iter().zip(losses).map(|(w, l)| w * l).sum();
-    let scale = if weighted > 0. { losses.iter().sum::<f64>() / weighted } else { 1. };
+    let unbiased: f64 = weights.iter().zip(losses).map(|(w, l)| w * l).sum();
+    let scale = if weighted > 0. { unbiased / weighted } else { 1. };
     raw.iter().map(|w| w * scale).collect()
 }
 
@@ -105,8 +107,12 @@ mod tests {
         assert_relative_eq!(p[1], 1. / 3.);
         assert_eq!(priorities(&[f32::NAN, f32::NAN], 0.5).probabilities, [0.5, 0.5]);
         let losses = [1., 2., 4.];
+        // The unbiased sum is 4 + 2 + 1 = 7 by chance that of the losses, so a second triple: 4 + 2 + 4 = 10.
         let w = annealed_weights(&[4., 1., 0.25], &losses, 0.5);
         assert_relative_eq!(w.iter().zip(losses).map(|(w, l)| w * l).sum::<f64>(), 7., max_relative = 1e-12);
+        let flat = annealed_weights(&[4., 1., 1.], &losses, 0.5);
+        assert_relative_eq!(flat.iter().zip(losses).map(|(w, l)| w * l).sum::<f64>(), 10., max_relative = 1e-12);
+        assert_eq!(annealed_weights(&[4., 1., 1.], &losses, 1.), [4., 1., 1.]);
         assert_relative_eq!(w[0] / w[2], 4., max_relative = 1e-12);
     }
 }

@@ -22,6 +22,10 @@ impl Distribution {
     /// From scores that are finite and not negative. Where all are zero nothing is known, and all are equally likely.
     pub fn new(scores: &[f64]) -> Self {
         let total: f64 = scores.iter().sum();
+        if total.is_infinite() {
+            let largest = scores.iter().copied().fold(0., f64::max);
+            return Self::new(&scores.iter().map(|s| s / largest).collect::<Vec<f64>>());
+        }
         let fell_back = total <= 0.;
         let probability = |s: &f64| if fell_back { 1. / scores.len() as f64 } else { s / total };
         let probabilities: Vec<f64> = scores.iter().map(probability).collect();

@@ -48,8 +48,8 @@ pub fn command() -> Command {
 
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(value) if value.is_finite() && value > 0. => Ok(value),
-        Ok(_) => Err("must be above 0".into()),
+        Ok(value) if (1e-3..=1e6).contains(&value) => Ok(value),
+        Ok(_) => Err("must be from 0.001 to 1000000".into()),
         Err(_) => Err("not a number".into()),
     }
 }
@@ -85,7 +85,8 @@ fn write(folder: &Path, scores: &[f64]) -> Result<(), Error> {
     let distribution = Distribution::new(scores);
     let line = |(i, &score): (usize, &f64)| {
         let probability = distribution.probabilities[i];
-        Line { row: i + 1, score, probability, weight: (probability > 0.).then(|| distribution.weight(i)) }
+        // What is too small for a finite weight is never drawn.
+        Line { row: i + 1, score, probability, weight: Some(distribution.weight(i)).filter(|w| w.is_finite()) }
     };
     let lines: Vec<Line> = scores.iter().enumerate().map(line).collect();
     let table = Table::from_rows("sampling", &lines)
@@ -99,7 +100,7 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let wrong_row = |line: u64, problem: String| Error::Line { path: path.into(), line, problem };
     let unreadable = |error: csv::Error| {
-        let line = error.position().map_or(1, |p| p.line());
+        let line = tool::line(&text, error.position());
         let message = match error.into_kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 format!("{len} columns where the header has {expected_len}")
@@ -112,6 +113,18 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
     let column = |name: &str| header.iter().position(|h| h == name);
     let columns = |message: &str| Error::Content { path: path.into(), problem: message.into() };
     let logits: Vec<usize> = (0..).map_while(|k| column(&format!("logit_{k}"))).collect();
+    if let Some((i, name)) = header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|h| h == *name)) {
+        return Err(columns(&format!("column {} is a second `{name}`; remove one", i + 1)));
+    }
+    if let Some(name) = header.iter().filter(|name| name.starts_with("logit_")).nth(logits.len()) {
+        let missing = format!("logit_{}", logits.len());
+        return Err(columns(&format!(
+            "there is a column `{name}` but none `{missing}`; number the logits from 0 without gaps"
+        )));
+    }
+    if column("score").is_some() && !logits.is_empty() {
+        return Err(columns("there are scores and logits; keep one of them"));
+    }
     enum Kind {
         Score(usize),
         Logits(Vec<usize>, usize),
@@ -127,9 +140,9 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
         }
     };
     let mut scores = vec![];
-    for (i, record) in reader.records().enumerate() {
+    for record in reader.records() {
         let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(i as u64 + 2, |p| p.line());
+        let line = tool::line(&text, record.position());
         let wrong = |message: String| wrong_row(line, message);
         let number = |column: usize| -> Result<f64, Error> {
             let text = record.get(column).unwrap_or_default();
@@ -146,8 +159,11 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
             Kind::Logits(logits, label) => {
                 let z: Vec<f64> = logits.iter().map(|&c| number(c)).collect::<Result<_, _>>()?;
                 let text = record.get(*label).unwrap_or_default();
-                match text.parse::<usize>() {
-                    Ok(y) if y < z.len() => softmax(&z, y, &mut vec![0.; z.len()]).1,
+                // Some programs write whole numbers as 1.0.
+                match text.parse::<f64>() {
+                    Ok(y) if y >= 0. && y.fract() == 0. && y < z.len() as f64 => {
+                        softmax(&z, y as usize, &mut vec![0.; z.len()]).1
+                    }
                     _ => return Err(wrong(format!("label `{text}` is none of the classes 0 to {}", z.len() - 1))),
                 }
             }
@@ -212,8 +228,10 @@ impl std::fmt::Display for Answer {
             "threshold      {:.4}   (B + {cost_ratio} b) / ({cost_ratio} b)",
             threshold(presample, batch, cost_ratio)
         );
-        let _ =
-            writeln!(text, "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most)");
+        let _ = writeln!(
+            text,
+            "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most, for true gradient norms)"
+        );
         let _ = writeln!(
             text,
             "               {:.4}   with the variance of drawing them",
