@@ -20,35 +20,38 @@ pub fn majority(votes: &[u32]) -> u32 {
     (0..votes.len()).fold(0, |top, j| if votes[j] > votes[top] { j } else { top }) as u32
 }
 
-/// How many of `q` votes may differ from the majority, at most, in a history of uncertainty `epsilon` or less, whatever
-/// the others say; none if not even unanimity passes. Dissenters that agree among themselves are the most certain case,
-/// so a rule of `n` can need them to: `together` says whether that is so.
+/// What a threshold on F means in votes: how many of `q` may differ from the majority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Dissenters that pass.
+    /// So many pass however they scatter.
     pub dissenters: usize,
-    /// Whether the last of them passes only if all dissenters name the same class.
-    pub together: bool,
+    /// So many pass if they agree among themselves as far as they can; never fewer. In between it depends on the split.
+    pub together: usize,
 }
 
-/// What `epsilon` means for `q` votes among `k` classes.
+/// What `epsilon` means for `q` votes among `k` classes; none if not even unanimity passes.
 pub fn rule(k: usize, q: usize, epsilon: f64) -> Option<Rule> {
-    // At most half of the votes can be told apart from a majority.
-    let passes = |dissenters: usize, together: bool| {
+    let passes = |votes: &[u32]| uncertainty(votes) <= epsilon;
+    let scattered = |dissenters: usize| {
         let mut votes = vec![0; k];
         votes[0] = (q - dissenters) as u32;
-        if together {
-            votes[1] = dissenters as u32;
-        } else {
-            // As scattered as they can be.
-            for d in 0..dissenters {
-                votes[1 + d % (k - 1)] += 1;
-            }
-        }
-        uncertainty(&votes) <= epsilon
+        (0..dissenters).for_each(|d| votes[1 + d % (k - 1)] += 1);
+        votes
     };
-    let most = (0..=q / 2).take_while(|&d| passes(d, true)).last()?;
-    Some(Rule { dissenters: most, together: !passes(most, false) })
+    let together = |dissenters: usize| {
+        let (mut votes, mut left) = (vec![0; k], q);
+        // No class may have more votes than the majority.
+        for vote in &mut votes {
+            *vote = left.min(q - dissenters) as u32;
+            left -= *vote as usize;
+        }
+        votes
+    };
+    let most = q - q.div_ceil(k);
+    Some(Rule {
+        dissenters: (0..=most).take_while(|&d| passes(&scattered(d))).last()?,
+        together: (0..=most).rev().find(|&d| passes(&together(d)))?,
+    })
 }
 
 /// The last q predictions of every sample.
@@ -159,13 +162,17 @@ mod tests {
     /// four values of its grid are three rules at most.
     #[test]
     fn thresholds_are_integer_rules() {
-        let plain = |dissenters| Some(Rule { dissenters, together: false });
+        let plain = |dissenters| Some(Rule { dissenters, together: dissenters });
         assert_eq!(rule(10, 15, 0.05), plain(0));
         assert_eq!(rule(100, 15, 0.05), plain(0));
         assert_eq!(rule(200, 15, 0.05), plain(1));
         assert_eq!(rule(10, 15, 0.1), plain(0));
         assert_eq!(rule(10, 15, 0.15), plain(1));
-        assert_eq!(rule(10, 15, 0.2), Some(Rule { dissenters: 2, together: true }));
+        assert_eq!(rule(10, 15, 0.2), Some(Rule { dissenters: 1, together: 2 }));
+        // 12 + 3 passes, 12 + 1 + 1 + 1 does not; nor 11 + 1 + 1 + 1 + 1, though 9 + 6 does.
+        assert_eq!(rule(100, 15, 0.15), Some(Rule { dissenters: 2, together: 6 }));
+        // Everything passes, also three votes for three classes.
+        assert_eq!(rule(3, 3, 1.), plain(2));
         assert!((1..=40).all(|q| rule(10, q, 0.05) == plain(0)));
         assert_eq!(rule(10, 41, 0.05), plain(1));
         assert_eq!(rule(10, 15, -1.), None);
@@ -223,8 +230,12 @@ mod tests {
             let q = counts.iter().sum::<u32>();
             let dissenters = (q - counts.iter().max().unwrap()) as usize;
             let rule = rule(counts.len(), q as usize, epsilon).unwrap();
-            if f <= epsilon && dissenters <= q as usize / 2 {
-                prop_assert!(dissenters <= rule.dissenters);
+            prop_assert!(rule.dissenters <= rule.together);
+            if dissenters <= rule.dissenters {
+                prop_assert!(f <= epsilon + 1e-12, "{dissenters} of {rule:?} do not pass");
+            }
+            if f <= epsilon - 1e-12 {
+                prop_assert!(dissenters <= rule.together, "{dissenters} pass, {rule:?}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Finished cells arranged by study, method and seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use retrial_core::data::{DatasetId, FolderSet};
@@ -46,6 +46,18 @@ impl Study {
         }
     }
 
+    /// Everything that a profile trains on.
+    pub fn all(profile: Profile) -> Vec<Study> {
+        let mut all = Self::of(profile).map(|(_, study)| study).to_vec();
+        if profile == Profile::Paper {
+            all.extend(VGGS);
+            all.extend(ANIMALS);
+            let tiny = Source::Folder(FolderSet::TinyImagenet);
+            all.extend([Study::DenseNet(tiny), Study::Vgg(tiny)]);
+        }
+        all
+    }
+
     fn holds(self, config: &Config) -> bool {
         let source = config.task.source;
         match self {
@@ -53,6 +65,15 @@ impl Study {
             Study::Photos => source == Source::Images(DatasetId::Cifar10Subset),
             Study::DenseNet(data) => source == data && config.architecture == Architecture::DenseNet2512,
             Study::Vgg(data) => source == data && config.architecture == Architecture::Vgg19,
+        }
+    }
+
+    /// In the name of a file.
+    pub fn stem(self) -> String {
+        match self {
+            Study::Digits => "digits".into(),
+            Study::Photos => "photos".into(),
+            _ => self.name().replace(", ", "-").to_lowercase(),
         }
     }
 
@@ -98,13 +119,14 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Test error of a run in per cent.
-    pub fn of(self, run: &Run) -> f64 {
-        100. * match self {
+    /// Test error of a run in per cent; none where no validation images chose an epoch.
+    pub fn of(self, run: &Run) -> Option<f64> {
+        let error = match self {
             Metric::Best => run.best,
             Metric::Last => run.last.test_error,
-            Metric::Chosen => run.chosen.unwrap_or(run.last.test_error),
-        }
+            Metric::Chosen => run.chosen?,
+        };
+        Some(100. * error)
     }
 
     /// In words.
@@ -250,7 +272,7 @@ pub fn read(cells: &BySeed, value: impl Fn(&Summary) -> Option<f64>) -> BTreeMap
 
 /// Error of the first run of every seed, in per cent.
 pub fn errors(cells: &BySeed, metric: Metric) -> BTreeMap<u64, f64> {
-    read(cells, |summary| summary.runs.first().map(|run| metric.of(run)))
+    read(cells, |summary| metric.of(summary.runs.first()?))
 }
 
 /// `a - b` of the seeds that have both.
@@ -264,7 +286,7 @@ pub fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// What must hold before a verdict on heavy noise says anything.
+/// What must hold in a run before it says anything of heavy noise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gates {
     /// P1: share of the given training labels that Default fits at the end; at least 1 - tau + 0.15.
@@ -282,23 +304,34 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Of heavy noise of one kind; none without cells.
-    pub fn of(cells: &Cells, noise: &NoiseKind) -> Option<Self> {
+    /// Of heavy noise of one kind, by seed.
+    pub fn by_seed(cells: &Cells, noise: &NoiseKind) -> BTreeMap<u64, Self> {
         let default = cells.arm(noise, HEAVY, Arm::Default);
         let selfie = cells.arm(noise, HEAVY, Arm::Selfie);
-        let first = |cells: &BySeed, value: &dyn Fn(&Run) -> Option<f64>| {
-            mean(read(cells, |summary| summary.runs.first().and_then(value)).into_values())
+        let of = |(&seed, cell): (&u64, &Cell)| {
+            let run = cell.summary.runs.first()?;
+            let ours = selfie.get(&seed)?.summary.runs.first()?;
+            // Only the same network tells what the noise costs.
+            let same = |c: &Config| {
+                Arm::Default.is(c) && c.architecture == cell.config.architecture && c.seed == cell.config.seed
+            };
+            let clean = read(&cells.by(noise, 0., same), |summary| Metric::Best.of(summary.runs.first()?));
+            let gates = Self {
+                fitted: run.last.train_accuracy?,
+                overfitting: 100. * (run.last.test_error - run.best),
+                damage: clean.get(&seed).map(|clean| 100. * run.best - clean),
+                wrong_at_warm_up: ours.warm.wrong_fitted?,
+                refurbished_at_half: ours.half.refurbished?,
+                level: HEAVY,
+            };
+            Some((seed, gates))
         };
-        let best = first(&default, &|run| Some(100. * run.best))?;
-        let clean = first(&cells.arm(noise, 0., Arm::Default), &|run| Some(100. * run.best));
-        Some(Self {
-            fitted: first(&default, &|run| run.last.train_accuracy)?,
-            overfitting: first(&default, &|run| Some(100. * (run.last.test_error - run.best)))?,
-            damage: clean.map(|clean| best - clean),
-            wrong_at_warm_up: first(&selfie, &|run| run.warm.wrong_fitted)?,
-            refurbished_at_half: first(&selfie, &|run| run.half.refurbished)?,
-            level: HEAVY,
-        })
+        default.iter().filter_map(of).collect()
+    }
+
+    /// The seeds that hold all of them.
+    pub fn passing(gates: &BTreeMap<u64, Self>) -> BTreeSet<u64> {
+        gates.iter().filter(|(_, gates)| gates.failures().is_empty()).map(|(seed, _)| *seed).collect()
     }
 
     /// What failed, in words; empty if all hold.
@@ -320,5 +353,41 @@ impl Gates {
             failures.push("P4: nothing is refurbished by the middle of training".into());
         }
         failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_passes_if_every_gate_holds() {
+        let good = Gates {
+            fitted: 0.8,
+            overfitting: 3.,
+            damage: None,
+            wrong_at_warm_up: 0.4,
+            refurbished_at_half: 0.5,
+            level: HEAVY,
+        };
+        assert!(good.failures().is_empty());
+        let seeds = [
+            good.clone(),
+            Gates { fitted: 0.74, ..good.clone() },
+            Gates { overfitting: 1., ..good.clone() },
+            Gates { overfitting: 1., damage: Some(6.), ..good.clone() },
+            Gates { wrong_at_warm_up: 0.5, ..good.clone() },
+            Gates { refurbished_at_half: 0., ..good },
+        ];
+        for (seed, gate) in seeds.iter().enumerate().filter(|(seed, _)| ![0, 3].contains(seed)) {
+            assert_eq!(gate.failures().len(), 1, "seed {seed}");
+        }
+        assert_eq!(Gates::passing(&(0..).zip(seeds).collect()), BTreeSet::from([0, 3]));
+    }
+
+    #[test]
+    fn gaps_are_paired_by_seed() {
+        let of = |values: &[(u64, f64)]| values.iter().copied().collect::<BTreeMap<u64, f64>>();
+        assert_eq!(gaps(&of(&[(0, 5.), (1, 7.), (2, 9.)]), &of(&[(2, 4.), (0, 3.)])), [2., 5.]);
     }
 }

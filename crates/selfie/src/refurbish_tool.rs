@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use retrial_core::tool::{self, Error};
 
-use crate::history::{majority, rule, uncertainty};
+use crate::history::{Rule, majority, rule, uncertainty};
 
 /// The command line of `refurbish`.
 pub fn command() -> Command {
@@ -87,6 +87,12 @@ pub fn read(path: &Path, text: &str, classes: usize) -> Result<Vec<(String, Samp
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|e| fail(1, e.to_string()))?.clone();
     let column = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
+    if header.is_empty() {
+        return Err(fail(
+            1,
+            "the file is empty; write the columns sample,visit,prediction and a row for each visit".into(),
+        ));
+    }
     let need = |name: &str| {
         let found: Vec<&str> = header.iter().collect();
         let problem = format!("there is no column `{name}` (found {}); add it to the header", found.join(", "));
@@ -94,6 +100,12 @@ pub fn read(path: &Path, text: &str, classes: usize) -> Result<Vec<(String, Samp
     };
     let (sample, visit, prediction) = (need("sample")?, need("visit")?, need("prediction")?);
     let given = column("given");
+    let names: Vec<String> = header.iter().map(str::to_ascii_lowercase).collect();
+    if let Some(name) =
+        ["sample", "visit", "prediction", "given"].iter().find(|n| names.iter().filter(|h| h == *n).count() > 1)
+    {
+        return Err(fail(1, format!("there are two columns `{name}`; remove one")));
+    }
     let mut order: BTreeMap<String, usize> = BTreeMap::new();
     let mut samples: Vec<(String, Sample)> = vec![];
     for record in reader.records() {
@@ -200,14 +212,14 @@ pub fn in_words(classes: usize, q: usize, epsilon: f64) -> String {
     let what = format!("uncertainty <= {epsilon} of the last {q} predictions among {classes} classes");
     match rule(classes, q, epsilon) {
         None => format!("{what}: nothing passes"),
-        Some(r) if r.dissenters == 0 => format!("{what} means: all {q} agree"),
-        Some(r) => {
-            let most = format!("{what} means: at most {} of {q} differ from the majority", r.dissenters);
-            if !r.together {
-                return most;
-            }
-            format!("{most}, and where as many differ they must agree among themselves")
+        Some(Rule { together: 0, .. }) => format!("{what} means: all {q} agree"),
+        Some(Rule { dissenters, together }) if dissenters == together => {
+            format!("{what} means: at most {dissenters} of {q} differ from the majority")
         }
+        Some(Rule { dissenters, together }) => format!(
+            "{what} means: at most {dissenters} of {q} differ from the majority however they scatter, up to {together} if they \
+             agree among themselves"
+        ),
     }
 }
 
@@ -267,6 +279,8 @@ mod tests {
     fn the_rule_is_said_in_votes() {
         assert!(in_words(10, 15, 0.05).ends_with("all 15 agree"));
         assert!(in_words(200, 15, 0.05).ends_with("at most 1 of 15 differ from the majority"));
-        assert!(in_words(10, 15, 0.2).contains("agree among themselves"));
+        assert!(in_words(10, 15, 0.2).ends_with(
+            "at most 1 of 15 differ from the majority however they scatter, up to 2 if they agree among themselves"
+        ));
     }
 }

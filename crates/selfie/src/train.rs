@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use retrial_core::Seed;
-use retrial_core::data::Split;
+use retrial_core::data::{FolderSet, Split};
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::model::Model;
 use retrial_core::train::{Checkpoint, Evaluation, Optimiser, accuracy, cross_entropy, evaluate, finite};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::active_bias::Wavering;
 use crate::co_teaching;
-use crate::config::{Config, Method, NoiseRate, Normaliser, Padding, Reuse, Selfie, WarmUpLabels};
+use crate::config::{Config, Method, NoiseRate, Normaliser, Padding, Reuse, Selfie, Source, WarmUpLabels};
 use crate::refurbish::Refurbisher;
 use crate::task::{Task, batch, batches};
 
@@ -342,6 +342,11 @@ fn train_one(config: &Config, task: &Task, run: &mut CellRun) -> Result<Vec<Epoc
                 (row.train_accuracy, row.wrong_fitted) = fitted(&learner, task)?;
             }
             measure(&config.method, &mut memory, task, &mut row);
+            // Nobody knows which labels of ANIMAL-10N are right.
+            if config.task.source == Source::Folder(FolderSet::Animal10n) {
+                (row.used_right, row.refurbished_right, row.changed_right) = (None, None, None);
+                (row.wrong_fitted, row.wrong_recovered) = (None, None);
+            }
             run.epoch(&row)?;
             progress.rows.push(row);
             // At the end of a run there is nothing to go on from: the next one starts anew.

@@ -55,7 +55,6 @@ fn nothing_to_select_is_default_step_for_step() {
     let default = losses(Method::Default { runs: 1 });
     assert_eq!(losses(Method::SelectOnly), default);
     assert_eq!(losses(Method::Selfie(Selfie { epsilon: -1., ..Selfie::paper(2, 0) })), default);
-    assert_eq!(losses(Method::CoTeaching { ramp: 1 }).len(), default.len());
 }
 
 /// Up to the end of the warm-up every single-network method is Default; a restart starts anew and keeps its labels.
