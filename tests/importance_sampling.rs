@@ -71,6 +71,13 @@ fn the_tool_takes_the_users_own_scores() {
     let rows = std::fs::read_to_string(out.join("sampling.csv")).expect("sampling.csv");
     assert!(rows.contains("1,0.4243") && rows.contains("2,1.1534"), "{rows}");
 
+    // Sums beyond the largest number, scores too small for a weight, labels as some programs write them.
+    for content in ["score\n1e308\n1e308\n1e308\n", "score\n1e-320\n1\n", "logit_0,logit_1,label\n1,2,1.0\n"] {
+        assert_done(&tau(content, "1"));
+        let rows = std::fs::read_to_string(out.join("sampling.csv")).expect("sampling.csv");
+        assert!(!rows.contains("inf") && !rows.contains("NaN"), "{rows}");
+    }
+
     let output = tau("score\n0\n0\n", "1");
     assert_done(&output);
     assert!(String::from_utf8_lossy(&output.stdout).contains("falling back to uniform"));
@@ -81,6 +88,10 @@ fn the_tool_takes_the_users_own_scores() {
         ("score\n1\n", "3", ["--batch", "1 scores"]),
         ("logit_0,logit_1,label\n1,2,0\n1,2,7\n", "1", ["line 3", "label `7`"]),
         ("points\n1\n", "1", ["`score`", "`label`"]),
+        ("logit_0,logit_1,logit_3,label\n1,2,3,0\n", "1", ["`logit_3`", "`logit_2`"]),
+        ("score,logit_0,logit_1,label\n1,2,3,0\n", "1", ["scores and logits", "keep one"]),
+        ("score,score\n1,2\n", "1", ["column 2", "`score`"]),
+        ("score\r\n1\r\n\r\n-1\r\n", "1", ["line 4", "-1"]),
     ] {
         BINARY.assert_refused(&tau(content, batch), 1, &words);
     }
