@@ -50,8 +50,10 @@ pub struct TaskConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// The images themselves.
+    /// The images themselves, centred and scaled by the channels' mean and deviation.
     Images(DatasetId),
+    /// The images with pixels between 0 and 1 and no other scaling, as in the published code.
+    UnitImages(DatasetId),
     /// The leading principal components of the training images, scaled to unit variance.
     Pca {
         /// Where the images come from.

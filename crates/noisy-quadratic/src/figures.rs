@@ -3,19 +3,22 @@
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel, Share};
 use retrial_core::noise::{NoiseKind, TransitionMatrix};
 use retrial_core::results::{Error, Reported, Results, Table};
-use retrial_core::stats::{mean_t_interval, summary};
+use retrial_core::stats::{Interval, mean_t_interval, summary};
 use serde::Serialize;
 
 use crate::claims::{LEARNERS, Primary, reported};
 use crate::config::{Config, Method, Weights};
-use crate::fits::PairedCurves;
+use crate::fits::{self, CurveStatistics, DRAWS, PairedCurves};
 use crate::incv::Iteration;
 use crate::laws::{Curve, Law, Selection, Setting, scan_noise_ratio};
 use crate::memorise::{self, Epoch};
 use crate::paper::NoisyQuadratic;
-use crate::readings::{Sweep, When, control, final_accuracies, incv_cells, memorise_cell, reading, regimes};
+use crate::readings::{
+    RESAMPLING, Sweep, When, control, final_accuracies, incv_cells, memorise_cell, reading, regimes,
+};
 
 const MEMORISED: &str = "memorised network";
+const BAND: &str = "simultaneous 95 % band of its mean";
 const STOPPED: &str = "same network, stopped early";
 const NEIGHBOUR: &str = "1-nearest neighbour";
 const NEIGHBOURS: &str = "15-nearest neighbours";
@@ -89,9 +92,84 @@ struct ScopeRow {
     memorised: usize,
     clean_accuracy: f64,
     noisy_accuracy: f64,
+    noisy_accuracy_formula: f64,
     clean_accuracy_stopped_early: f64,
     departure_from_line: Option<f64>,
     exponent: Option<f64>,
+}
+
+/// One number of section 7.4 of the protocol; a row of `statistics.csv`.
+#[derive(Serialize)]
+struct StatisticRow {
+    /// The learner's sweep, or a control's.
+    experiment: String,
+    statistic: &'static str,
+    /// Of which law, degree or noise ratio.
+    of: String,
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    p: Option<f64>,
+}
+
+/// Straightness, contrasts, exponent, lack of fit, extrapolation, residuals, resampling and the band of one curve, in order.
+fn statistic_rows(experiment: &str, curve: &CurveStatistics) -> Vec<StatisticRow> {
+    let row = |statistic: &'static str, of: &str, value: Option<f64>| StatisticRow {
+        experiment: experiment.into(),
+        statistic,
+        of: of.into(),
+        value,
+        low: None,
+        high: None,
+        p: None,
+    };
+    let spanned = |statistic: &'static str, of: &str, i: Interval| StatisticRow {
+        low: Some(i.low),
+        high: Some(i.high),
+        ..row(statistic, of, Some(i.estimate))
+    };
+    let mut rows = vec![];
+    if let Some(s) = &curve.straightness {
+        rows.push(StatisticRow { p: s.t.map(|t| t.p), ..spanned("departure K, t interval 95 %", "", s.bend) });
+        rows.push(spanned("departure K, interval 90 %", "", s.ninety));
+        rows.extend(s.sign_flip.map(|f| StatisticRow { p: Some(f.p), ..row("departure K, sign-flip test", "", None) }));
+    }
+    for c in &curve.contrasts {
+        let p = c.t.map(|t| t.p);
+        rows.push(StatisticRow { p, ..spanned("polynomial contrast of m", &format!("degree {}", c.degree), c.size) });
+    }
+    rows.extend(curve.exponent.gamma.map(|i| spanned("exponent of the vote, bootstrap", "", i)));
+    rows.extend(curve.exponent.across_seeds.map(|i| spanned("exponent of the vote, t interval over seeds", "", i)));
+    for (law, test) in &curve.lack_of_fit {
+        rows.push(StatisticRow { p: Some(test.p), ..row("lack of fit F", law.name(), Some(test.f)) });
+    }
+    for model in &curve.models {
+        rows.push(row("error at levels above .5, fitted up to .5", model.law.name(), model.extrapolate_up));
+        rows.push(row("error at levels below .3, fitted from .3 on", model.law.name(), model.extrapolate_down));
+    }
+    for r in &curve.residuals {
+        rows.push(row("greatest |z| of the residuals", r.law.name(), Some(r.worst)));
+        rows.push(row("lag-1 autocorrelation of the residuals", r.law.name(), r.lag1));
+        let runs = r.runs.map(|test| test.runs as f64);
+        rows.push(StatisticRow { p: r.runs.map(|test| test.p_few), ..row("runs of equal sign", r.law.name(), runs) });
+    }
+    for m in &curve.resampling.models {
+        rows.extend(m.aicc_over_scaled.map(|i| spanned("AICc above M1's, bootstrap", m.law.name(), i)));
+        rows.extend(m.loo_over_scaled.map(|i| spanned("leave-level-out error above M1's, bootstrap", m.law.name(), i)));
+        rows.push(row("share of resamples won by AICc", m.law.name(), Some(m.wins)));
+        rows.push(row("share of resamples won by leaving levels out", m.law.name(), Some(m.wins_loo)));
+    }
+    if let Some(band) = &curve.band {
+        for (l, mean) in curve.means.iter().enumerate() {
+            let (low, high) = (Some(band.low[l]), Some(band.high[l]));
+            let of = format!("noise ratio {}", mean.level);
+            rows.push(StatisticRow { low, high, ..row("simultaneous 95 % band", &of, Some(band.mean[l])) });
+        }
+    }
+    for (law, inside) in &curve.inside_band {
+        rows.push(row("inside the band at every level", law.name(), Some(f64::from(u8::from(*inside)))));
+    }
+    rows
 }
 
 fn kind(pair: bool) -> &'static str {
@@ -159,6 +237,18 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
             loo_rmse_noisy: row.loo_noisy,
         }));
     }
+    let mut statistics = vec![];
+    for learner in &LEARNERS {
+        let Ok(primary) = Primary::load(results, learner) else { continue };
+        statistics.extend(statistic_rows(learner.experiment, primary.statistics.primary()));
+    }
+    for experiment in ["S0", "control", "S4-control"] {
+        for k in [1, 5, 15] {
+            let analysed = control(results, experiment, k).and_then(|c| fits::analyse(&c, DRAWS, RESAMPLING).ok());
+            let name = format!("{experiment}, {k}-nearest neighbours");
+            statistics.extend(analysed.iter().flat_map(|s| statistic_rows(&name, s.primary())));
+        }
+    }
     let mut incv = vec![];
     for (weights, name) in [(Weights::Published, "published"), (Weights::Last, "last")] {
         for ((pair, level), runs) in incv_cells(results, weights) {
@@ -209,6 +299,7 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
                 memorised: runs.iter().filter(|run| run.memorised).count(),
                 clean_accuracy: of(&|run| run.last.clean_accuracy),
                 noisy_accuracy: of(&|run| run.last.noisy_accuracy),
+                noisy_accuracy_formula: regime.formula(level),
                 clean_accuracy_stopped_early: of(&|run| reading(run, When::Best).clean_accuracy),
                 departure_from_line: statistics.and_then(|s| Some(s.straightness.as_ref()?.bend.estimate)),
                 exponent: statistics.and_then(|s| Some(s.exponent.gamma?.estimate)),
@@ -224,6 +315,9 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
     }
     if !models.is_empty() {
         tables.push(Table::from_rows("models", &models)?);
+    }
+    if !statistics.is_empty() {
+        tables.push(Table::from_rows("statistics", &statistics)?);
     }
     if !incv.is_empty() {
         tables.push(Table::from_rows("incv", &incv)?);
@@ -336,6 +430,11 @@ fn sceptic(p: &Primary, neighbours: &[Option<PairedCurves>; 2], reported: &Repor
         if let Some(law) = &sharpened {
             panel = panel.layer(Layer::line(SHARPENED, curve(law, on_clean)).color(Color::VERMILLION));
         }
+        if let Some(band) = statistics.band.as_ref().filter(|_| on_clean) {
+            let rows = statistics.means.iter().zip(band.low.iter().zip(&band.high));
+            let band = rows.map(|(m, (&low, &high))| (m.level, m.mean, low, high));
+            panel = panel.layer(Layer::band(BAND, band).color(Color::BLUE));
+        }
         panel = panel.layer(Layer::intervals(MEMORISED, intervals(levels, ours)).color(Color::BLUE));
         if let Some(early) = early {
             panel = panel.layer(Layer::points(STOPPED, means(&stopped.levels, early)).color(Color::ORANGE));
@@ -393,8 +492,11 @@ fn sceptic(p: &Primary, neighbours: &[Option<PairedCurves>; 2], reported: &Repor
 /// The published panels: accuracy, label precision and label recall against the noise ratio.
 fn headline(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Figure> {
     let mut panels = vec![];
+    let (mut memorised, mut runs) = (0, 0);
     for (experiment, pair) in [("S1", false), ("S3", true)] {
         let sweep = Sweep::of(results, experiment, |_| true)?;
+        memorised += sweep.runs.iter().flatten().filter(|run| run.memorised).count();
+        runs += sweep.runs.iter().flatten().count();
         let setting = sweep.setting;
         let literal = Law::Literal.with(setting, &[]);
         let parts: [(&str, &str, Of<memorise::Reading>); 3] = [
@@ -422,7 +524,10 @@ fn headline(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Fi
     }
     Some(
         Figure::new("Do accuracy, precision and recall on noisy labels follow the formulae?")
-            .subtitle("MNIST, last epoch of memorising MLPs, mean and 95 % interval over seeds")
+            .subtitle(&format!(
+                "MNIST, MLPs at their last epoch ({memorised} of {runs} runs memorised their labels), mean and 95 % interval \
+                 over seeds"
+            ))
             .panels(panels)
             .columns(3)
             .share_x(Share::All)
@@ -546,6 +651,8 @@ fn incv(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Figure
 fn noise_ratio(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option<Figure> {
     let sweep = Sweep::of(results, "S1", |_| true)?;
     let classes = sweep.setting.classes as f64;
+    let memorised = sweep.runs.iter().flatten().filter(|run| run.memorised).count();
+    let runs = sweep.runs.iter().flatten().count();
     let estimates = |when: When| sweep.map(|run| scan_noise_ratio(reading(run, when).noisy_accuracy, classes));
     let points = reported.condition("symmetric").metric("implied estimated noise ratio").points();
     let panel = Panel::new()
@@ -557,7 +664,10 @@ fn noise_ratio(results: &Results<NoisyQuadratic>, reported: &Reported) -> Option
         .layer(Layer::paper(points));
     Some(
         Figure::new("Does inverting Eq. 4 recover the noise ratio?")
-            .subtitle("MNIST, MLP, symmetric noise, mean and 95 % interval over seeds")
+            .subtitle(&format!(
+                "MNIST, MLP, symmetric noise, {} seeds, mean and 95 % interval; {memorised} of {runs} runs memorised their labels",
+                sweep.runs.len()
+            ))
             .panel(panel)
             .heights([420.])
             .caption("Paper: derived from the published INCV plot (best-epoch weights)."),

@@ -178,8 +178,13 @@ impl Report {
         if let Some(gamma) = &curve.exponent.gamma {
             let _ = writeln!(
                 text,
-                "exponent of the vote               gamma = {}   (1: one neighbour)",
-                interval(gamma, 3)
+                "exponent of the vote               gamma = {}   (1: one neighbour){}",
+                interval(gamma, 3),
+                if at_search_bound(gamma) {
+                    "; it ends where the search does, so the data do not bound it"
+                } else {
+                    ""
+                }
             );
         }
         if let Some(across) = &curve.exponent.across_seeds {
@@ -221,7 +226,9 @@ impl Report {
             ("k of M6", curve.resampling.votes),
         ] {
             if let Some(interval) = interval {
-                row(name, &interval, resampled);
+                let open = name == "gamma" && at_search_bound(&interval);
+                let method = if open { format!("{resampled}; ends at the search bound") } else { resampled.into() };
+                row(name, &interval, &method);
             }
         }
         if let Some(interval) = curve.exponent.across_seeds {
@@ -437,6 +444,12 @@ fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Whether an interval of the exponent ends where its search does: then the data do not bound it on that side.
+fn at_search_bound(gamma: &Interval) -> bool {
+    let [(low, high)] = fits::bounds(Law::Sharpened) else { return false };
+    gamma.low <= *low || gamma.high >= *high
 }
 
 /// The rows of one scale as paired curves.

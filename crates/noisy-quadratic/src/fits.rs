@@ -18,7 +18,7 @@ use retrial_core::stats::{self, Alternative, Band, Criteria, Interval, LackOfFit
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-pub use least_squares::{Fit, Fitter};
+pub use least_squares::{Fit, Fitter, bounds};
 pub use matrix::{MatrixDistance, MatrixTest, matrix_test};
 pub use verdict::{Outcome, Verdict, verdict};
 

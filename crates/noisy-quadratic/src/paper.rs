@@ -104,7 +104,7 @@ impl Paper for NoisyQuadratic {
 
 fn task_name(task: &TaskConfig) -> String {
     let source = match task.source {
-        Source::Images(id) => id.to_string(),
+        Source::Images(id) | Source::UnitImages(id) => id.to_string(),
         Source::Pca { dataset, components } => format!("{dataset}-pca{components}"),
         Source::Gaussians { .. } => "gaussians".into(),
     };

@@ -57,7 +57,12 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let path: &PathBuf = arguments.get_one("matrix").expect("required");
     let a0 = *arguments.get_one::<f64>("accuracy").expect("has a default");
-    let prediction = Prediction::new(&TransitionMatrix::read_csv(path)?, a0)?;
+    let matrix = TransitionMatrix::read_csv(path)?;
+    if matrix.classes() < 2 {
+        let problem = "holds one class; write one row of probabilities for each of at least two".into();
+        return Err(noise::Error::File { path: path.clone(), line: None, problem }.into());
+    }
+    let prediction = Prediction::new(&matrix, a0)?;
     tool::say(&format!("{}: {prediction}", path.display()));
     Ok(())
 }

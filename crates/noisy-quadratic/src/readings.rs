@@ -29,11 +29,14 @@ pub enum When {
 }
 
 /// Runs that differ in noise ratio and seed only, complete: every seed at every level.
+#[derive(Clone)]
 pub struct Sweep {
     /// Noise ratios, ascending.
     pub levels: Vec<f64>,
     /// `[seed][level]`.
     pub runs: Vec<Vec<memorise::Summary>>,
+    /// Seeds that lack a level and are left out.
+    pub incomplete: usize,
     /// Noise and number of classes.
     pub setting: Setting,
     /// Held-out samples of a run.
@@ -68,13 +71,23 @@ impl Sweep {
                 _ => Setting::symmetric(classes),
             });
         }
+        let seeds = by_seed.len();
         let runs: Vec<Vec<memorise::Summary>> = by_seed
             .into_values()
             .filter(|runs| runs.len() == levels.len())
             .map(|runs| runs.into_values().collect())
             .collect();
         let levels = levels.into_iter().map(|level| level as f64 / 1e6).collect();
-        (!runs.is_empty()).then_some(Self { levels, runs, setting: setting?, held_out, train, matrix_known })
+        let incomplete = seeds - runs.len();
+        (!runs.is_empty()).then_some(Self {
+            levels,
+            runs,
+            incomplete,
+            setting: setting?,
+            held_out,
+            train,
+            matrix_known,
+        })
     }
 
     /// A number of every run, `[seed][level]`.
@@ -170,7 +183,7 @@ pub fn control(results: &Results<NoisyQuadratic>, experiment: &str, k: usize) ->
 /// INCV runs by noise (pair or symmetric) and noise ratio.
 pub fn incv_cells(results: &Results<NoisyQuadratic>, weights: Weights) -> Vec<((bool, f64), Vec<incv::Summary>)> {
     let mut found: Vec<((bool, f64), Vec<incv::Summary>)> = vec![];
-    for cell in results.finished("S6") {
+    for cell in ["S6", "X5"].into_iter().flat_map(|name| results.finished(name)) {
         let (Config::Incv(config), Summary::Incv(summary)) = (&cell.config, &cell.summary) else { continue };
         if config.weights != weights {
             continue;
@@ -193,7 +206,7 @@ pub fn final_accuracies(
     method: Option<Method>,
 ) -> BTreeMap<Setup, BTreeMap<u64, Outcome>> {
     let mut found: BTreeMap<Setup, BTreeMap<u64, Outcome>> = BTreeMap::new();
-    for cell in ["S6", "S7"].into_iter().flat_map(|name| results.finished(name)) {
+    for cell in ["S6", "S7", "X5", "X6"].into_iter().flat_map(|name| results.finished(name)) {
         let (noise, level, seed, outcome) = match (&cell.config, &cell.summary, method) {
             (Config::Incv(c), Summary::Incv(s), None) if c.weights == Weights::Published => match &s.outcome {
                 Some(outcome) => (&c.noise, c.level, c.seed, outcome),
@@ -214,10 +227,24 @@ pub fn final_accuracies(
 pub struct Regime {
     /// What differs, in words.
     pub name: String,
+    /// The noise of its labels; symmetric in place of noise that depends on the input.
+    pub noise: NoiseKind,
     /// Its runs.
     pub sweep: Sweep,
     /// Statistics of its last epoch, memorised or not; none where the levels are too few.
     pub statistics: Option<Statistics>,
+}
+
+impl Regime {
+    /// A of a network that repeats the noise and errs in nothing else, with equally frequent classes: the sum over classes
+    /// i, j of T_ij^2 / c. Where noise depends on the input, Eq. 4 at the same rate, which should fail.
+    pub fn formula(&self, level: f64) -> f64 {
+        let classes = self.sweep.setting.classes;
+        match self.noise.matrix(classes, level) {
+            Ok(t) => t.rows().flatten().map(|p| p * p).sum::<f64>() / classes as f64,
+            Err(_) => f64::NAN,
+        }
+    }
 }
 
 /// The variants of stage S2 and S5 that have finished, in the order of the grid.
@@ -234,7 +261,11 @@ pub fn regimes(results: &Results<NoisyQuadratic>) -> Vec<Regime> {
             found.push(like(config));
             let Some(sweep) = Sweep::of(results, experiment, |c| like(c) == like(config)) else { continue };
             let statistics = fits::analyse(&sweep.curves(When::Last), DRAWS, RESAMPLING).ok();
-            regimes.push(Regime { name: regime_name(config), sweep, statistics });
+            let noise = match &config.noise {
+                Noise::Class(kind) => kind.clone(),
+                Noise::LowMargin => NoiseKind::Symmetric,
+            };
+            regimes.push(Regime { name: regime_name(config), noise, sweep, statistics });
         }
     }
     regimes

@@ -119,7 +119,10 @@ impl Task {
             classes: data.classes,
             shape: InputShape::from(&data.train.inputs),
             matrix,
-            normalisation: data.normalisation.clone(),
+            normalisation: match config.source {
+                Source::UnitImages(_) => Normalisation::UnitInterval,
+                _ => data.normalisation.clone(),
+            },
         })
     }
 
@@ -161,7 +164,7 @@ type Reduced = HashMap<(DatasetId, usize), Arc<Dataset>>;
 fn source(source: &Source, config: &TaskConfig, seed: Seed, run: &CellRun) -> Result<Arc<Dataset>, CellError> {
     static COMPONENTS: Mutex<Option<Reduced>> = Mutex::new(None);
     match *source {
-        Source::Images(id) => run.dataset(id),
+        Source::Images(id) | Source::UnitImages(id) => run.dataset(id),
         Source::Gaussians { bayes_accuracy } => {
             let train = config.train + config.validation;
             let task = Gaussians { classes: 10, dim: 20, separation: 1., train, test: config.held_out };

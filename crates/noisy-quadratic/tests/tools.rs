@@ -252,7 +252,8 @@ fn prediction_reads_a_file_and_names_its_faults() {
     let error = run().unwrap_err().to_string();
     assert!(error.contains("T.csv, line 2: sums to"), "{error}");
     fs::write(&file, "1\n").unwrap();
-    assert!(run().unwrap_err().to_string().contains("at least 2"));
+    let error = run().unwrap_err().to_string();
+    assert!(error.contains("T.csv holds one class") && error.contains("at least two"), "{error}");
     fs::remove_file(&file).unwrap();
     assert!(run().unwrap_err().to_string().contains("T.csv: cannot be read"));
 }

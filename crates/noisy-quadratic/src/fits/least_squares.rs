@@ -42,7 +42,7 @@ struct Linear {
 }
 
 /// Least and greatest value of the parameters that are not linear, from number `linear` on.
-fn bounds(law: Law) -> &'static [(f64, f64)] {
+pub fn bounds(law: Law) -> &'static [(f64, f64)] {
     match law {
         Law::Sharpened => &[(0.05, 50.0)],
         Law::Logistic => &[(-1.0, 2.0), (0.01, 5.0)],

@@ -18,6 +18,9 @@ pub enum Outcome {
     Shape,
     /// m is straight within the margin, but a fine enough test tells it from a line, or the exponent is not shown to be 1.
     NearlyStraight,
+    /// m leaves the line between its forced end points by more than the margin, yet no law that bends is decisively better
+    /// than a straight line with an end point of its own.
+    OtherLine,
     /// m lies above the line by more than the margin: the network averages labels. Not quadratic.
     Averages,
     /// m lies below the line by more than the margin: worse than memorising. Not quadratic.
@@ -84,6 +87,7 @@ fn main_outcome(s: &Statistics) -> Outcome {
         return Outcome::Literal;
     }
     match bends(curve) {
+        Some(_) if !bent_beats_line(curve) => return Outcome::OtherLine,
         Some(true) => return Outcome::Averages,
         Some(false) => return Outcome::BelowLine,
         None => {}
@@ -132,6 +136,14 @@ fn bends(curve: &CurveStatistics) -> Option<bool> {
     let beyond = ninety.low > MARGIN || ninety.high < -MARGIN;
     let probably = bend.estimate.abs() > MARGIN && !bend.contains(0.0) && vote_beats_scaled(curve);
     (beyond || probably).then_some(bend.estimate > 0.0)
+}
+
+/// Whether a law that bends has an AICc below that of the straight line with free end points by more than what counts.
+fn bent_beats_line(curve: &CurveStatistics) -> bool {
+    let Some(line) = curve.model(Law::Affine).and_then(|row| row.aicc) else { return true };
+    let lines = [Law::Literal, Law::Scaled, Law::Affine, Law::FreeQuadratic];
+    let bent = curve.models.iter().filter(|row| !lines.contains(&row.law)).filter_map(|row| row.aicc);
+    bent.fold(f64::INFINITY, f64::min) < line - DECISIVE
 }
 
 /// Whether M5 or M6 has an AICc below that of M1 by more than what counts.
@@ -184,6 +196,9 @@ fn sentence(outcome: Outcome, s: &Statistics) -> String {
         Outcome::BelowLine => {
             format!("Not quadratic: {subject} falls below {line}; the network does worse than repeating its labels.")
         }
+        Outcome::OtherLine => format!(
+            "Undecided: {subject} leaves {line}, but no law that bends beats a straight line with an end point of its own."
+        ),
         Outcome::Undecided if curve.straightness.is_none() => {
             format!("Undecided: without a value at noise ratio 0 {line} is not fixed.")
         }
