@@ -1,5 +1,7 @@
 //! What determines a cell's result.
 
+use std::ops::RangeInclusive;
+
 use retrial_core::data::{Augmentation, DatasetId};
 use retrial_core::model::Architecture;
 use retrial_core::train::{OptimiserConfig, Schedule};
@@ -101,6 +103,12 @@ impl Method {
         Self { weighting, ..self }
     }
 
+    /// Whether training follows what the losses say of labels.
+    pub fn weighs_by_loss(&self) -> bool {
+        let weighs = matches!(self.correction, Correction::Soft | Correction::Hard) || self.mixing == Mixing::Dynamic;
+        weighs && self.weighting != Weighting::Oracle
+    }
+
     /// As the paper writes it, with what differs from it after a plus.
     pub fn name(&self) -> String {
         let mixing = match self.mixing {
@@ -145,7 +153,7 @@ pub enum Noise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phases {
-    /// The last with the high rate: losses separate best here, and mixtures are compared here.
+    /// The last with the high rate.
     pub high: usize,
     /// Labels are corrected (dynamic mixing starts).
     pub correct: usize,
@@ -231,6 +239,19 @@ pub struct Config {
     pub seed: u64,
 }
 
+impl Config {
+    /// The published epochs 5 to 25 of 300, in proportion: training is young, and losses separate (Fig. 1).
+    pub fn young(&self) -> RangeInclusive<usize> {
+        let first = (5 * self.epochs / 300).max(1);
+        first..=(25 * self.epochs / 300).max(first)
+    }
+
+    /// The published epoch 10 of 300, in proportion: where the paper compares mixtures (Fig. 2).
+    pub fn early(&self) -> usize {
+        (10 * self.epochs / 300).max(1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +281,21 @@ mod tests {
     fn phases_are_the_published_ones_at_their_length() {
         assert_eq!(Phases::of(300), Phases { high: 100, correct: 106, soften: 111, hard: 199 });
         assert_eq!(Phases::of(60), Phases { high: 20, correct: 23, soften: 25, hard: 39 });
+        let some = crate::experiments::grid(retrial_core::experiment::Profile::Smoke, Some(1))[0].cells[0].clone();
+        let places = |epochs| {
+            let c = Config { epochs, ..some.clone() };
+            (c.young(), c.early())
+        };
+        assert_eq!(places(300), (5..=25, 10));
+        assert_eq!(places(45), (1..=3, 1));
+        assert_eq!(places(9), (1..=1, 1));
+    }
+
+    #[test]
+    fn methods_that_weigh_by_the_loss() {
+        let weigh = [Method::DY_S, Method::M_DYR_H, Method::MD_DYR_SH, Method::M_DYR_H.weighted_by(Weighting::Loss)];
+        assert!(weigh.iter().all(Method::weighs_by_loss));
+        let others = [Method::CE, Method::ST_H, Method::M, Method::M_DYR_H.weighted_by(Weighting::Oracle)];
+        assert!(!others.iter().any(Method::weighs_by_loss));
     }
 }

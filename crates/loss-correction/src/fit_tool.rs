@@ -80,6 +80,12 @@ impl Losses {
         if !header.iter().any(|name| name == "loss") {
             return Err(refused(1, "no column `loss`; the header needs loss and, if known, mislabelled".into()));
         }
+        for name in ["loss", "mislabelled"] {
+            let columns = header.iter().filter(|column| *column == name).count();
+            if columns > 1 {
+                return Err(refused(1, format!("{columns} columns `{name}`; keep the one that is meant")));
+            }
+        }
         let marked = header.iter().any(|name| name == "mislabelled");
         let (mut losses, mut marks) = (vec![], vec![]);
         let mut record = csv::StringRecord::new();
@@ -196,7 +202,9 @@ impl Report {
     pub fn new(path: &Path, losses: Losses, family: Family, rule: Rule, iterations: usize) -> Result<Self, Error> {
         let fit = Posterior::fit(&losses.losses, family, rule, iterations).map_err(|error| {
             let remedy = match error {
-                mixture::Error::TooFew(_) => "; give one row for each training sample",
+                mixture::Error::TooFew(_) | mixture::Error::FewInside { .. } => {
+                    "; give one row for each training sample"
+                }
                 mixture::Error::Constant => "; are these really the losses of single samples?",
                 mixture::Error::Collapsed(..) => "; fewer --iterations, or --mixture gaussian, may still work",
             };
@@ -206,7 +214,7 @@ impl Report {
         if fit.is_flat() {
             warnings.push("the posterior is the same for every loss: the fit tells nothing apart".to_string());
         }
-        if (0..99).all(|j| (fit.of_normalised(f64::from(j) / 99.) - f64::from(j) / 99.).abs() < 0.05) {
+        if fit.is_identity() {
             warnings.push("the posterior is the normalised loss itself: the mixture has added nothing".into());
         }
         let (mut alpha, mut beta, mut mean, mut variance) = (None, None, None, None);
@@ -274,14 +282,18 @@ impl Report {
         text += &format!("\n{likely} of {} labels are more likely wrong than right.\n", self.rows.len());
         if let Some(marks) = &self.losses.mislabelled {
             let w: Vec<f64> = self.rows.iter().map(|row| row.p_mislabelled).collect();
-            let hits = w.iter().zip(marks).filter(|(w, wrong)| **w > 0.5 && **wrong).count() as f64;
+            let hits = w.iter().zip(marks).filter(|(w, wrong)| **w > 0.5 && **wrong).count();
             let wrong = marks.iter().filter(|m| **m).count();
+            let share = |of: usize| match of {
+                0 => "undefined".to_string(),
+                of => format!("{:.3}", hits as f64 / of as f64),
+            };
             let area = auc(&self.losses.losses, marks).map_or("undefined".into(), |a| format!("{a:.3}"));
             text += &format!(
-                "Against the marks: AUC of the loss {area}, precision {:.3}, recall {:.3}, log-loss {:.3} nats; {wrong} are \
+                "Against the marks: AUC of the loss {area}, precision {}, recall {}, log-loss {:.3} nats; {wrong} are \
                  wrong.\n  mean posterior   share wrong   samples\n",
-                hits / likely as f64,
-                hits / wrong as f64,
+                share(likely),
+                share(wrong),
                 log_loss(&w, marks),
             );
             for bin in calibration(0, &w, marks) {
@@ -320,5 +332,60 @@ impl Report {
             .panel(panel)
             .panel(posterior)
             .columns(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(rows: &[(f64, &str)], rule: Rule) -> Result<Report, Error> {
+        let rows: String = rows.iter().map(|(loss, mark)| format!("{loss},{mark}\n")).collect();
+        let losses = Losses::read(Path::new("losses.csv"), &format!("loss,mislabelled\n{rows}"))?;
+        Report::new(Path::new("losses.csv"), losses, Family::Beta, rule, ITERATIONS)
+    }
+
+    /// Losses of one beta law leave the mixture where it started, and both rules must say so.
+    #[test]
+    fn a_mixture_that_adds_nothing_is_told_by_both_rules() {
+        // Its first parameter is one half, then two: at 0 the densities are infinite, then 0.
+        let one_law = |power: f64| -> Vec<(f64, &str)> {
+            (0..1000).map(|i| (((f64::from(i) + 0.5) / 1000.).powf(power), if i < 500 { "0" } else { "1" })).collect()
+        };
+        let two_groups: Vec<(f64, &str)> = (0..500)
+            .map(|i| (0.3 * (f64::from(i) / 500.).powi(2), "0"))
+            .chain((0..500).map(|i| (2. + f64::from(i) / 500., "1")))
+            .collect();
+        for rule in [Rule::Code, Rule::Paper] {
+            for power in [2., 0.5] {
+                let warnings = report(&one_law(power), rule).unwrap().file.warnings;
+                let told = warnings.iter().any(|w| w.contains("the normalised loss itself"));
+                assert!(told, "{rule:?}, power {power}: {warnings:?}");
+            }
+            let warnings = report(&two_groups, rule).unwrap().file.warnings;
+            assert!(warnings.is_empty(), "{rule:?}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_undefined_is_said_so() {
+        // Nobody is likely wrong, nobody is wrong.
+        let calm: Vec<(f64, &str)> =
+            (0..200).map(|i| (0.01 + f64::from(i % 20) * 1e-4, "0")).chain([(9., "0")]).collect();
+        let text = report(&calm, Rule::Paper).unwrap().text(Path::new("."));
+        assert!(text.contains("recall undefined") && text.contains("AUC of the loss undefined"), "{text}");
+        assert!(!text.contains("NaN"), "{text}");
+    }
+
+    #[test]
+    fn doubtful_files_are_refused_with_the_reason() {
+        let refused = |text: &str| match Losses::read(Path::new("losses.csv"), text) {
+            Ok(_) => panic!("taken: {text}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(refused("loss,loss\n1,2\n").contains("line 1: 2 columns `loss`"));
+        assert!(refused("loss,mislabelled,mislabelled\n1,0,1\n").contains("2 columns `mislabelled`"));
+        let few = report(&[(1., "0"), (2., "1")], Rule::Code).err().expect("two rows are too few").to_string();
+        assert!(few.contains("only 0 of 2 losses lie between") && few.contains("one row for each"), "{few}");
     }
 }

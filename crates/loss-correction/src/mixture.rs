@@ -11,6 +11,14 @@ pub enum Error {
     /// One loss or none.
     #[error("a mixture needs at least two losses, got {0}")]
     TooFew(usize),
+    /// The code's rule leaves out too many.
+    #[error("only {inside} of {given} losses lie between their 5th and their 95th percentile, and a mixture needs two")]
+    FewInside {
+        /// Losses that take part.
+        inside: usize,
+        /// All of them.
+        given: usize,
+    },
     /// Every loss that takes part is the same.
     #[error("all losses that take part in the fit are equal: there is nothing to tell apart")]
     Constant,
@@ -121,18 +129,11 @@ impl BetaMixture {
         }
         let mut fit = Self::START;
         for round in 1..=iterations {
-            let second: Vec<f64> = xs
-                .iter()
-                .map(|&x| {
-                    let [a, b] = fit.terms(x).map(|q| q.max(FLOOR));
-                    b / (a + b)
-                })
-                .collect();
+            let shares: Vec<[f64; 2]> = xs.iter().map(|&x| fit.responsibilities(x)).collect();
             for k in 0..2 {
-                let share = |r: f64| if k == 1 { r } else { 1. - r };
-                let total: f64 = second.iter().map(|&r| share(r)).sum();
-                let mean = xs.iter().zip(&second).map(|(x, &r)| share(r) * x).sum::<f64>() / total;
-                let spread = xs.iter().zip(&second).map(|(x, &r)| share(r) * (x - mean).powi(2)).sum::<f64>() / total;
+                let total: f64 = shares.iter().map(|r| r[k]).sum();
+                let mean = xs.iter().zip(&shares).map(|(x, r)| r[k] * x).sum::<f64>() / total;
+                let spread = xs.iter().zip(&shares).map(|(x, r)| r[k] * (x - mean).powi(2)).sum::<f64>() / total;
                 let common = mean * (1. - mean) / spread - 1.;
                 let (alpha, beta) = (mean * common, (1. - mean) * common);
                 if !(spread > 0. && alpha > 0. && beta > 0. && alpha.is_finite() && beta.is_finite()) {
@@ -142,6 +143,13 @@ impl BetaMixture {
             }
         }
         Ok(fit)
+    }
+
+    /// The E-step (Eq. 5): each component's part in a sample. Both are quotients: one minus the other would lose all digits
+    /// of a part near 0.
+    fn responsibilities(&self, x: f64) -> [f64; 2] {
+        let q = self.terms(x).map(|q| q.max(FLOOR));
+        q.map(|own| own / (q[0] + q[1]))
     }
 
     /// Weighted densities of the two components at `x`.
@@ -174,6 +182,17 @@ impl BetaMixture {
             self.weight[k].ln() + (a - 1.) * x.ln() + (b - 1.) * (-x).ln_1p() - ln_beta(a, b)
         });
         1. / (1. + (first - second).exp())
+    }
+
+    /// Whether the posterior by a rule is the normalised loss itself: the mixture has added nothing.
+    pub fn is_identity(&self, rule: Rule) -> bool {
+        match rule {
+            Rule::Code => {
+                let table = Table::of(|x| self.terms(x));
+                says_x(|x| table.posterior(x))
+            }
+            Rule::Paper => says_x(|x| self.posterior(x)),
+        }
     }
 
     /// Whether the second component ended left of the first.
@@ -217,6 +236,17 @@ impl Table {
         let j = (x * ENTRIES as f64).floor().clamp(0., (ENTRIES - 1) as f64);
         self.entries[j as usize]
     }
+}
+
+/// Where a posterior is looked at as a whole: one place for each entry of the table, inside (0, 1) as normalised losses are.
+fn places() -> impl Iterator<Item = f64> {
+    (0..ENTRIES).map(|j| (j as f64 / (ENTRIES - 1) as f64).clamp(INSIDE, 1. - INSIDE))
+}
+
+/// Whether a posterior is within 0.05 of the normalised loss everywhere; the last entry, where the table is constant or
+/// runs to 0, is left out.
+fn says_x(posterior: impl Fn(f64) -> f64) -> bool {
+    places().take(ENTRIES - 1).all(|x| (posterior(x) - x).abs() < 0.05)
 }
 
 /// Which density describes the losses.
@@ -318,7 +348,11 @@ impl Posterior {
         if scale.hi <= scale.window.0 || (rule == Rule::Paper && scale.hi <= 0.) {
             return Err(Error::Constant);
         }
-        let mixture = Mixture::fit(&scale.fitted(losses), family, iterations)?;
+        let xs = scale.fitted(losses);
+        if xs.len() < 2 {
+            return Err(Error::FewInside { inside: xs.len(), given: losses.len() });
+        }
+        let mixture = Mixture::fit(&xs, family, iterations)?;
         let table = (rule == Rule::Code).then(|| Table::of(|x| mixture.terms(x)));
         Ok(Self { scale, mixture, table })
     }
@@ -336,9 +370,15 @@ impl Posterior {
         }
     }
 
-    /// Whether the table says the same (within a hundredth) of every loss: the fit tells nothing apart.
+    /// Whether it says the same (within a hundredth) of every loss: the fit tells nothing apart.
     pub fn is_flat(&self) -> bool {
-        self.table.as_ref().is_some_and(|t| t.entries.iter().all(|e| (e - t.entries[0]).abs() < 0.01))
+        let first = self.of_normalised(INSIDE);
+        places().all(|x| (self.of_normalised(x) - first).abs() < 0.01)
+    }
+
+    /// Whether it is the normalised loss itself: the mixture has added nothing.
+    pub fn is_identity(&self) -> bool {
+        says_x(|x| self.of_normalised(x))
     }
 }
 
@@ -416,6 +456,44 @@ mod tests {
             let x = f64::from(j) / 100.;
             assert_abs_diff_eq!(BetaMixture::START.posterior(x), x, epsilon = 1e-12);
         }
+        assert!(BetaMixture::START.is_identity(Rule::Code) && BetaMixture::START.is_identity(Rule::Paper));
+        let apart = BetaMixture::fit(&two_groups(), 10).unwrap();
+        assert!(!apart.is_identity(Rule::Code) && !apart.is_identity(Rule::Paper));
+    }
+
+    /// Far from a component only the floor of its density is left, and its share of the sample is that floor's.
+    #[test]
+    fn small_responsibilities_keep_their_digits() {
+        let fit = BetaMixture { alpha: [1., 60.], beta: [60., 1.], weight: [0.5; 2] };
+        let [low, high] = fit.responsibilities(0.999);
+        let exact = FLOOR / (FLOOR + fit.terms(0.999)[1]);
+        assert!((low / exact - 1.).abs() < 1e-12, "{low}, exactly {exact}");
+        assert_abs_diff_eq!(low + high, 1., epsilon = 1e-15);
+    }
+
+    /// Both rules see a fit that adds nothing, and one that tells nothing apart.
+    #[test]
+    fn empty_fits_are_seen_by_both_rules() {
+        // One beta law between 0 and 1, which normalising leaves as it is but for its ends.
+        let one_law: Vec<f64> = (0..1000).map(|i| ((f64::from(i) + 0.5) / 1000.).powi(2)).collect();
+        // One narrow heap and both ends: the second component takes the ends, and the table is 1 from its first entry on.
+        let ends = (0..200).map(|j| (1. - (std::f64::consts::PI * (f64::from(j) + 0.5) / 200.).cos()) / 2.);
+        let collapsed: Vec<f64> = triangular(800, 0.2, 0.1375).chain(ends).collect();
+        for rule in [Rule::Code, Rule::Paper] {
+            let fit = Posterior::fit(&one_law, Family::Beta, rule, 10).unwrap();
+            assert!(fit.is_identity() && !fit.is_flat(), "{rule:?}");
+            let fit = Posterior::fit(&two_groups(), Family::Beta, rule, 10).unwrap();
+            assert!(!fit.is_identity() && !fit.is_flat(), "{rule:?}");
+        }
+        let scale = Scale::of(&collapsed, Rule::Paper).unwrap();
+        let mixture = Mixture::fit(&collapsed, Family::Beta, 10).unwrap();
+        let table = Some(Table::of(|x| mixture.terms(x)));
+        assert!(Posterior { scale, mixture, table }.is_flat());
+        // By the formula the same mixture trusts the heap.
+        assert!(!Posterior { scale, mixture, table: None }.is_flat());
+        // Two equal components: the formula says one half of everything.
+        let mixture = Mixture::Beta(BetaMixture { alpha: [1., 1.], beta: [2., 2.], weight: [0.5; 2] });
+        assert!(Posterior { scale, mixture, table: None }.is_flat());
     }
 
     #[test]
@@ -434,13 +512,17 @@ mod tests {
     #[test]
     fn what_cannot_be_fitted_is_told() {
         assert_eq!(Posterior::fit(&[1.], Family::Beta, Rule::Code, 10).unwrap_err(), Error::TooFew(1));
+        let few = Posterior::fit(&[1., 2.], Family::Beta, Rule::Code, 10).unwrap_err();
+        assert_eq!(few, Error::FewInside { inside: 0, given: 2 });
+        assert!(few.to_string().starts_with("only 0 of 2 losses lie between"), "{few}");
         for (family, rule) in [(Family::Beta, Rule::Code), (Family::Gaussian, Rule::Paper)] {
             assert_eq!(Posterior::fit(&[0.7; 50], family, rule, 10).unwrap_err(), Error::Constant);
         }
     }
 
     proptest! {
-        /// A probability everywhere, and a table that never falls after its maximum.
+        /// A probability everywhere, a table that is constant from its maximum on, a distribution from 0 to 1 that never
+        /// falls, whose slope is the density.
         #[test]
         fn posteriors_are_probabilities(losses in prop::collection::vec(0.0..9.0f64, 20..200), paper: bool, gauss: bool) {
             let rule = if paper { Rule::Paper } else { Rule::Code };
@@ -450,9 +532,18 @@ mod tests {
                     let w = fit.of_loss(*loss);
                     prop_assert!((0. ..=1.).contains(&w), "{w} for {loss}");
                 }
-                let share = fit.mixture.noisy_share();
-                prop_assert!((0. ..=1.).contains(&share));
-                prop_assert!((fit.mixture.cdf(1. - 1e-9) - 1.).abs() < 0.5);
+                if let Some(Table { entries, flat_from }) = &fit.table {
+                    prop_assert!(entries.iter().all(|e| *e <= entries[*flat_from]));
+                    prop_assert!(entries[*flat_from..].iter().all(|e| *e == entries[*flat_from]));
+                }
+                let m = &fit.mixture;
+                prop_assert!((0. ..=1.).contains(&m.noisy_share()));
+                prop_assert!(m.cdf(-20.) < 1e-9 && (m.cdf(20.) - 1.).abs() < 1e-9);
+                for j in 1..50 {
+                    let (a, b) = (f64::from(j) / 50. - 1e-6, f64::from(j) / 50. + 1e-6);
+                    let (slope, density) = ((m.cdf(b) - m.cdf(a)) / (b - a), m.density(f64::from(j) / 50.));
+                    prop_assert!(slope >= 0. && (slope - density).abs() <= 1e-3 * (1. + density), "{slope}, {density}");
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use rand::RngExt;
 use retrial_core::Seed;
-use retrial_core::data::{Normalisation, Split, order};
+use retrial_core::data::{Dataset, DatasetId, Normalisation, Split, order};
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::model::{InputShape, Model};
 use retrial_core::noise::{NoiseKind, TransitionMatrix, corrupt};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Correction, Mixing, Noise, Weighting};
 use crate::method::{corrected, dynamic_shares, loss, mixed, one_hot, own_word, regulariser, temperature, trust};
-use crate::mixture::{Family, ITERATIONS, Mixture, Posterior, Rule, Scale};
+use crate::mixture::{BetaMixture, Family, ITERATIONS, Mixture, Posterior, Rule, Scale};
 
 /// Samples per batch when nothing is trained.
 const EVALUATION_BATCH: usize = 500;
@@ -77,7 +77,19 @@ pub struct Epoch {
     pub largest_class: f64,
 }
 
-/// The two families on the same losses, fitted to every other sample and judged on the rest.
+impl Epoch {
+    /// The beta mixture of this epoch, of a run whose weights come from one.
+    pub fn beta(&self) -> Option<BetaMixture> {
+        let share = self.noisy_share?;
+        Some(BetaMixture {
+            alpha: [self.first_0?, self.first_1?],
+            beta: [self.second_0?, self.second_1?],
+            weight: [1. - share, share],
+        })
+    }
+}
+
+/// A family of densities on the losses of one epoch, fitted to half of the samples and judged on the other half.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Fitness {
     /// Mean log-density of normalised losses that were not fitted.
@@ -90,6 +102,21 @@ pub struct Fitness {
     pub accuracy: f64,
     /// Whether the posterior is the normalised loss itself, within 0.05: the fit has added nothing.
     pub is_identity: bool,
+    /// Whether the posterior is the same for every loss: the fit tells nothing apart.
+    pub is_flat: bool,
+}
+
+/// What the losses of [`Config::early`] hold.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Early {
+    /// The epoch.
+    pub epoch: usize,
+    /// AUC of the loss then.
+    pub auc: Option<f64>,
+    /// The beta mixture; none where it could not be fitted.
+    pub beta: Option<Fitness>,
+    /// The Gaussian one.
+    pub gaussian: Option<Fitness>,
 }
 
 /// What remains of a run.
@@ -117,10 +144,9 @@ pub struct Summary {
     pub noisy_share: Option<f64>,
     /// Mean posterior then.
     pub mean_posterior: Option<f64>,
-    /// The beta mixture then; none where it could not be fitted.
-    pub beta: Option<Fitness>,
-    /// The Gaussian one.
-    pub gaussian: Option<Fitness>,
+    /// Both mixtures where the paper compares them; none in runs from before this was kept.
+    #[serde(default)]
+    pub early: Option<Early>,
     /// Largest share of test predictions of one class at the end.
     pub largest_class: f64,
     /// Epochs whose fit came with a warning.
@@ -159,6 +185,7 @@ pub struct Calibration {
 
 /// What training carries from epoch to epoch beside the weights.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct SoFar {
     curve: Vec<f64>,
     posterior: Option<Posterior>,
@@ -171,8 +198,7 @@ struct SoFar {
     auc_last: Option<f64>,
     noisy_share: Option<f64>,
     mean_posterior: Option<f64>,
-    beta: Option<Fitness>,
-    gaussian: Option<Fitness>,
+    early: Option<Early>,
     histogram: Vec<Bin>,
     calibration: Vec<Calibration>,
 }
@@ -220,8 +246,18 @@ impl Task {
             }
         };
         let wrong = given.iter().zip(&train.labels).map(|(given, truth)| given != truth).collect();
-        let (classes, normalisation) = (data.classes, data.normalisation.clone());
+        let (classes, normalisation) = (data.classes, normalisation(config.dataset, &data));
         Ok(Self { train, given, wrong, test, classes, normalisation })
+    }
+}
+
+/// The published code scales both CIFAR sets by these means and deviations; other data by their own.
+fn normalisation(id: DatasetId, data: &Dataset) -> Normalisation {
+    match id {
+        DatasetId::Cifar10 | DatasetId::Cifar100 => {
+            Normalisation::PerChannel(vec![(0.4914, 0.2023), (0.4822, 0.1994), (0.4465, 0.2010)])
+        }
+        _ => data.normalisation.clone(),
     }
 }
 
@@ -270,8 +306,7 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
         auc_last: so_far.auc_last,
         noisy_share: so_far.noisy_share,
         mean_posterior: so_far.mean_posterior,
-        beta: so_far.beta,
-        gaussian: so_far.gaussian,
+        early: so_far.early,
         largest_class: so_far.largest_class,
         warnings: so_far.warnings,
     })
@@ -289,6 +324,12 @@ fn draw_norm_scales(model: &Model, seed: Seed) -> Result<(), CellError> {
     Ok(())
 }
 
+/// Classes that the regulariser counts.
+fn counted_classes(config: &Config, classes: usize) -> usize {
+    let ten = config.variants.ten_class_regulariser && config.method.correction == Correction::Soft;
+    if ten { 10 } else { classes }
+}
+
 /// One pass over the training samples.
 fn train_epoch(
     config: &Config,
@@ -301,8 +342,7 @@ fn train_epoch(
 ) -> Result<(), CellError> {
     let (seed, time, phases) = (Seed(config.seed), row.epoch as u64, &config.phases);
     let (method, variants) = (&config.method, &config.variants);
-    let counted =
-        if variants.ten_class_regulariser && method.correction == Correction::Soft { 10 } else { task.classes };
+    let counted = counted_classes(config, task.classes);
     let correcting = row.epoch >= phases.correct;
     let mixing = if !correcting && method.mixing == Mixing::Dynamic { Mixing::Static } else { method.mixing };
     // Dynamic mixing starts with labels as they are.
@@ -486,7 +526,7 @@ fn track(
         (row.first_0, row.second_0, row.first_1, row.second_1) =
             (Some(first[0]), Some(second[0]), Some(first[1]), Some(second[1]));
         let warm = config.phases.correct - 1;
-        if [config.phases.high, warm, config.epochs].contains(&row.epoch) {
+        if [config.early(), config.phases.high, warm, config.epochs].contains(&row.epoch) {
             so_far.histogram.extend(histogram(row.epoch, &losses, &task.wrong, config));
             so_far.calibration.extend(calibration(row.epoch, &w, &task.wrong));
         }
@@ -497,9 +537,12 @@ fn track(
             so_far.auc_high = row.auc;
             so_far.noisy_share = row.noisy_share;
             so_far.mean_posterior = Some(w.iter().sum::<f64>() / w.len() as f64);
-            so_far.beta = fitness(&losses, &task.wrong, Family::Beta, config.rule);
-            so_far.gaussian = fitness(&losses, &task.wrong, Family::Gaussian, config.rule);
         }
+    }
+    if row.epoch == config.early() {
+        let [beta, gaussian] = [Family::Beta, Family::Gaussian]
+            .map(|family| fitness(&losses, &task.wrong, task.classes, family, config.rule));
+        so_far.early = Some(Early { epoch: row.epoch, auc: row.auc, beta, gaussian });
     }
     so_far.auc_last = row.auc;
 
@@ -525,13 +568,18 @@ pub fn log_loss(forecast: &[f64], happened: &[bool]) -> f64 {
     forecast.iter().zip(happened).map(of).sum::<f64>() / forecast.len().max(1) as f64
 }
 
-/// Fits even samples and judges on odd ones, both without what the rule leaves out.
-fn fitness(losses: &[f64], wrong: &[bool], family: Family, rule: Rule) -> Option<Fitness> {
-    let part = |odd: usize| -> Vec<f64> { losses.iter().skip(odd).step_by(2).copied().collect() };
-    let fit = Posterior::fit(&part(0), family, rule, ITERATIONS).ok()?;
-    let held_out = fit.scale.fitted(&part(1));
-    let w: Vec<f64> = part(1).iter().map(|&l| fit.of_loss(l)).collect();
-    let wrong: Vec<bool> = wrong.iter().skip(1).step_by(2).copied().collect();
+/// The fit's half of the samples, or the half that it is judged on. Samples lie in rounds over all classes ([`Task::new`]),
+/// so every other round, not every other sample: both halves have every class.
+fn half<T: Copy>(values: &[T], classes: usize, judged: bool) -> Vec<T> {
+    values.chunks(classes).skip(usize::from(judged)).step_by(2).flatten().copied().collect()
+}
+
+/// Fits one half of the losses and judges on the other; its density only on those that the rule does not leave out.
+fn fitness(losses: &[f64], wrong: &[bool], classes: usize, family: Family, rule: Rule) -> Option<Fitness> {
+    let fit = Posterior::fit(&half(losses, classes, false), family, rule, ITERATIONS).ok()?;
+    let (losses, wrong) = (half(losses, classes, true), half(wrong, classes, true));
+    let held_out = fit.scale.fitted(&losses);
+    let w: Vec<f64> = losses.iter().map(|&l| fit.of_loss(l)).collect();
     let hits = w.iter().zip(&wrong).filter(|(w, k)| (**w > 0.5) == **k).count();
     let sum: f64 = held_out.iter().map(|&x| fit.mixture.density(x).max(1e-300).ln()).sum();
     Some(Fitness {
@@ -539,10 +587,8 @@ fn fitness(losses: &[f64], wrong: &[bool], family: Family, rule: Rule) -> Option
         ks: ks_distance_to(&held_out, |x| fit.mixture.cdf(x).clamp(0., 1.)).ok()?,
         log_loss: log_loss(&w, &wrong),
         accuracy: hits as f64 / w.len() as f64,
-        is_identity: (0..99).all(|j| {
-            let x = f64::from(j) / 99.;
-            (fit.of_normalised(x) - x).abs() < 0.05
-        }),
+        is_identity: fit.is_identity(),
+        is_flat: fit.is_flat(),
     })
 }
 
@@ -582,4 +628,66 @@ pub fn calibration(epoch: usize, w: &[f64], wrong: &[bool]) -> Vec<Calibration> 
         })
     };
     (0..CALIBRATION_BINS).filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Variants;
+
+    #[test]
+    fn both_halves_have_every_class() {
+        let classes: Vec<usize> = (0..60).map(|i| i % 10).collect();
+        for judged in [false, true] {
+            let own = half(&classes, 10, judged);
+            assert_eq!(own.len(), 30);
+            assert!((0..10).all(|class| own.iter().filter(|c| **c == class).count() == 3), "{own:?}");
+        }
+        let rounds: Vec<usize> = (0..60).map(|i| i / 10).collect();
+        assert!(half(&rounds, 10, false).iter().all(|round| round % 2 == 0));
+    }
+
+    /// Losses of right labels skewed towards zero: the beta mixture fits samples that it has not seen better.
+    #[test]
+    fn families_are_judged_on_samples_that_they_have_not_seen() {
+        let skewed = |i: usize| 2. * ((i as f64 * 0.618).fract()).powi(4) + 1e-3;
+        let around = |i: usize| 3. + (i as f64 * 0.382).fract();
+        let wrong: Vec<bool> = (0..2000).map(|i| (i / 10) % 5 > 2).collect();
+        let losses: Vec<f64> = wrong.iter().enumerate().map(|(i, w)| if *w { around(i) } else { skewed(i) }).collect();
+        let of = |family, losses: &[f64]| fitness(losses, &wrong, 10, family, Rule::Code).unwrap();
+        let (beta, gaussian) = (of(Family::Beta, &losses), of(Family::Gaussian, &losses));
+        assert!(beta.log_likelihood > gaussian.log_likelihood && beta.ks < gaussian.ks, "{beta:?}, {gaussian:?}");
+        assert!(beta.accuracy > 0.99 && !beta.is_flat && !beta.is_identity, "{beta:?}");
+        // What is fitted does not depend on the other half.
+        let mut changed = losses.clone();
+        changed.chunks_mut(10).skip(1).step_by(2).for_each(|round| round.fill(2.5));
+        assert_ne!(of(Family::Beta, &changed).log_loss, beta.log_loss);
+        let [all, half_changed] = [&losses, &changed]
+            .map(|l| Posterior::fit(&half(l, 10, false), Family::Beta, Rule::Code, ITERATIONS).unwrap());
+        assert_eq!(all, half_changed);
+    }
+
+    #[test]
+    fn classes_that_the_regulariser_counts() {
+        use retrial_core::experiment::Profile;
+        let cells = crate::experiments::grid(Profile::Paper, Some(1)).into_iter().flat_map(|e| e.cells);
+        let counted = |c: Config, ten| {
+            let variants = Variants { ten_class_regulariser: ten, ..c.variants };
+            counted_classes(&Config { variants, ..c }, 100)
+        };
+        for c in cells {
+            assert_eq!(counted(c.clone(), false), 100);
+            assert_eq!(counted(c.clone(), true), if c.method.correction == Correction::Soft { 10 } else { 100 });
+        }
+    }
+
+    /// Summaries written before early fits were kept are still read.
+    #[test]
+    fn old_summaries_are_read() {
+        let old = r#"{"realised": 0.7, "steps": 10, "best": 0.5, "last": 0.4, "mean_of_last": 0.4, "given_accuracy": 1.0,
+            "auc_high": 0.7, "auc_warm_up": 0.7, "auc_last": 0.6, "noisy_share": 0.3, "mean_posterior": 0.3,
+            "beta": null, "gaussian": null, "largest_class": 0.1, "warnings": 0}"#;
+        let summary: Summary = serde_json::from_str(old).unwrap();
+        assert!(summary.early.is_none());
+    }
 }

@@ -75,8 +75,6 @@ fn variants_move_what_they_name() {
     assert_eq!((parts(halves, "M-DYR-S", 0.5), parts(halves, "M-DYR-H", 0.5)), (Some(6), None));
     let draws = Variants { dynamic_draws: true, ..off };
     assert_eq!((parts(draws, "MD-DYR-SH", 0.5), parts(draws, "M-DYR-H", 0.5)), (Some(8), None));
-    // Digits have ten classes anyway.
-    assert_eq!(parts(Variants { ten_class_regulariser: true, ..off }, "M-DYR-S", 0.5), None);
     assert_eq!(parts(Variants { uniform_norm_scales: true, ..off }, "CE", 0.5), Some(1));
 }
 
