@@ -11,6 +11,9 @@ pub const MARGIN: f64 = 0.05;
 /// The same on images of other classes and on noise.
 pub const WIDE_MARGIN: f64 = 0.10;
 
+/// Pairs of runs below which nothing is said: two seeds have an interval, but one that rests on a single difference.
+pub const LEAST_SEEDS: usize = 3;
+
 /// The share that a run of some seed and ratio predicts positive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
@@ -43,12 +46,10 @@ pub struct Row {
     pub verdict: &'static str,
 }
 
-/// Rows of the ratios other than 1 that at least two seeds have beside their run at 1:1, by rising ratio.
-pub fn analyse(observations: &[Observation], margin: f64) -> Vec<Row> {
-    let mut of_seed: BTreeMap<u64, f64> = BTreeMap::new();
-    for o in observations.iter().filter(|o| o.ratio == 1.) {
-        of_seed.insert(o.seed, o.fraction);
-    }
+/// f_R − f_1 of every seed that has both, for each ratio other than 1, by rising ratio.
+pub fn paired(observations: &[Observation]) -> Vec<(f64, Vec<f64>)> {
+    let of_seed: BTreeMap<u64, f64> =
+        observations.iter().filter(|o| o.ratio == 1.).map(|o| (o.seed, o.fraction)).collect();
     let mut differences: BTreeMap<u64, (f64, Vec<f64>)> = BTreeMap::new();
     for o in observations.iter().filter(|o| o.ratio != 1.) {
         if let Some(unweighted) = of_seed.get(&o.seed) {
@@ -56,6 +57,11 @@ pub fn analyse(observations: &[Observation], margin: f64) -> Vec<Row> {
             differences.entry(o.ratio.to_bits()).or_insert((o.ratio, vec![])).1.push(o.fraction - unweighted);
         }
     }
+    differences.into_values().collect()
+}
+
+/// Rows of the ratios other than 1 that at least [`LEAST_SEEDS`] seeds have beside their run at 1:1, by rising ratio.
+pub fn analyse(observations: &[Observation], margin: f64) -> Vec<Row> {
     let row = |(ratio, d): (f64, Vec<f64>)| {
         let test = tost(&d, -margin, margin).ok()?;
         Some(Row {
@@ -73,7 +79,7 @@ pub fn analyse(observations: &[Observation], margin: f64) -> Vec<Row> {
             },
         })
     };
-    differences.into_values().filter_map(row).collect()
+    paired(observations).into_iter().filter(|(_, d)| d.len() >= LEAST_SEEDS).filter_map(row).collect()
 }
 
 /// The equivalence plot: differences with 90 % intervals between the margins.
@@ -137,5 +143,15 @@ mod tests {
         all.extend(observations(1. / 16., &[0.3, 0.55, 0.5]));
         let rows = analyse(&all, 0.05);
         assert_eq!(rows.iter().map(|r| r.verdict).collect::<Vec<_>>(), ["inconclusive", "different"]);
+    }
+
+    #[test]
+    fn two_seeds_say_nothing() {
+        let mut all = observations(1., &[0.5, 0.5, 0.5]);
+        all.extend(observations(16., &[0.5, 0.5]));
+        assert!(analyse(&all, 0.05).is_empty());
+        assert_eq!(paired(&all), [(16., vec![0., 0.])]);
+        all.push(Observation { seed: 2, ratio: 16., fraction: 0.5 });
+        assert_eq!(analyse(&all, 0.05)[0].verdict, "equivalent");
     }
 }

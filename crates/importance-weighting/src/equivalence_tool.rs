@@ -9,8 +9,11 @@ use retrial_core::results::{Table, short};
 use retrial_core::tool::{self, Error};
 use serde::Deserialize;
 
-use crate::equivalence::{MARGIN, Observation, Row, analyse, figure};
+use crate::equivalence::{LEAST_SEEDS, MARGIN, Observation, Row, analyse, figure, paired};
 use crate::paper::ratio_text;
+
+/// What the file must hold.
+const COLUMNS: &str = "seed,ratio,fraction";
 
 /// The command line of `equivalence`.
 pub fn command() -> Command {
@@ -20,8 +23,8 @@ pub fn command() -> Command {
             "Test, ratio by ratio, whether runs with class weights predict the positive class as often as runs of the same \
              seed without (ratio 1).\n\nThe file has a header and the columns seed, ratio (weight of the positive class over \
              that of the negative one) and fraction (share predicted positive, 0 to 1). Each ratio is compared with ratio 1 by \
-             a paired equivalence test (two one-sided t tests, 5 % each). Written: equivalence.csv, equivalence.svg and \
-             equivalence.png.",
+             a paired equivalence test (two one-sided t tests, 5 % each), which needs three seeds and is worth little with \
+             fewer than five. Written: equivalence.csv, equivalence.svg and equivalence.png.",
         )
         .arg(tool::file("FILE.csv", "Columns seed,ratio,fraction"))
         .arg(
@@ -48,9 +51,20 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let path: &PathBuf = arguments.get_one("file").expect("required");
     let out: &PathBuf = arguments.get_one("out").expect("has a default");
     let margin = *arguments.get_one::<f64>("margin").unwrap_or(&MARGIN);
-    let rows = analyse(&read(path, &tool::read(path)?)?, margin);
+    let text = tool::read(path).map_err(|error| match error {
+        Error::Read { path, source } => {
+            let problem = format!("cannot be read: {source}; name a CSV file with the columns {COLUMNS}");
+            Error::Content { path, problem }
+        }
+        other => other,
+    })?;
+    let observations = read(path, &text)?;
+    let rows = analyse(&observations, margin);
     if rows.is_empty() {
-        let problem = "no ratio but 1 has two seeds that also have a run at ratio 1; add seeds".into();
+        let problem = format!(
+            "no ratio but 1 has {LEAST_SEEDS} seeds that also have a run at ratio 1; add seeds{}",
+            if paired(&observations).is_empty() { ", and runs with weights" } else { "" }
+        );
         return Err(Error::Content { path: path.clone(), problem });
     }
     let table = Table::from_rows("equivalence", &rows)
@@ -59,12 +73,20 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let subtitle =
         format!("{}: paired by seed; a ratio is equivalent if its interval lies in the band", path.display());
     figure(&rows, margin, &subtitle).save(&out.join("equivalence"))?;
-    tool::say(&text_of(&rows, margin, out));
+    tool::say(&text_of(&observations, &rows, margin, out));
     Ok(())
 }
 
-fn text_of(rows: &[Row], margin: f64, out: &Path) -> String {
+fn text_of(observations: &[Observation], rows: &[Row], margin: f64, out: &Path) -> String {
     let mut text = String::new();
+    for (ratio, differences) in paired(observations).into_iter().filter(|(_, d)| d.len() < LEAST_SEEDS) {
+        let _ = writeln!(
+            text,
+            "{:>8}  left out: {} of the {LEAST_SEEDS} seeds that a test needs; add seeds",
+            ratio_text(ratio),
+            differences.len()
+        );
+    }
     for row in rows {
         let _ = writeln!(
             text,
@@ -100,7 +122,7 @@ fn read(path: &Path, text: &str) -> Result<Vec<Observation>, Error> {
     let bad = |line: u64, problem: String| Error::Line { path: path.to_owned(), line, problem };
     let headers = reader.headers().map_err(|e| bad(1, e.to_string()))?.clone();
     if let Some(missing) = ["seed", "ratio", "fraction"].into_iter().find(|name| !headers.iter().any(|h| h == *name)) {
-        return Err(bad(1, format!("there is no column `{missing}`; the columns are seed,ratio,fraction")));
+        return Err(bad(1, format!("there is no column `{missing}`; write the header {COLUMNS}")));
     }
     let (mut seen, mut observations) = (BTreeMap::new(), vec![]);
     let mut record = csv::StringRecord::new();
@@ -109,7 +131,8 @@ fn read(path: &Path, text: &str) -> Result<Vec<Observation>, Error> {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                return Err(bad(tool::line(text, error.position()), "has not as many fields as the header".into()));
+                let problem = "has not as many fields as the header; write one value for each column".into();
+                return Err(bad(tool::line(text, error.position()), problem));
             }
         }
         let line = tool::line(text, record.position());
@@ -122,15 +145,17 @@ fn read(path: &Path, text: &str) -> Result<Vec<Observation>, Error> {
             };
             let field = field.unwrap_or_else(|| "the row".into());
             let shown = headers.iter().position(|h| h == field).and_then(|i| record.get(i)).unwrap_or("").to_string();
-            bad(
-                line,
-                format!(
-                    "`{shown}` in column {field} is no number of the right kind (seed: whole; ratio, fraction: decimal)"
-                ),
-            )
+            let wanted = if field == "seed" { "a whole number" } else { "a decimal number" };
+            if shown.is_empty() {
+                return bad(line, format!("column {field} is empty; write {wanted} or remove the row"));
+            }
+            bad(line, format!("`{shown}` in column {field} is not {wanted}; correct it or remove the row"))
         })?;
         if !(ratio > 0. && ratio.is_finite()) {
-            return Err(bad(line, format!("the ratio {ratio} is not above 0")));
+            return Err(bad(
+                line,
+                format!("the ratio {ratio} is not above 0; write the weight of positives over that of negatives"),
+            ));
         }
         if !(0. ..=1.).contains(&fraction) {
             return Err(bad(line, format!("the fraction {fraction} is outside 0 to 1; write a share, not percent")));
@@ -161,8 +186,10 @@ mod tests {
             ("seed,ratio,fraction\n0,1,0.5\n0,1,0.6\n", "line 3", "line 2"),
             ("seed,ratio,fraction\n0,8,0.5\n", "line 2", "seed 0 has no row with ratio 1"),
             ("seed,ratio,fraction\n0,-1,0.5\n", "line 2", "not above 0"),
-            ("seed,ratio,fraction\n0,one,0.5\n", "line 2", "`one` in column ratio"),
-            ("seed,ratio,fraction\n0,1\n", "line 2", "fields"),
+            ("seed,ratio,fraction\n0,one,0.5\n", "line 2", "`one` in column ratio is not a decimal number; correct it"),
+            ("seed,ratio,fraction\n0.5,1,0.5\n", "line 2", "`0.5` in column seed is not a whole number"),
+            ("seed,ratio,fraction\n0,1,\n", "line 2", "column fraction is empty"),
+            ("seed,ratio,fraction\n0,1\n", "line 2", "one value for each column"),
             ("seed,weight,fraction\n0,1,0.5\n", "line 1", "`ratio`"),
             ("seed,ratio,fraction\n", "mine.csv", "no rows"),
         ] {
@@ -171,5 +198,36 @@ mod tests {
         }
         let rows = read(Path::new("mine.csv"), "fraction, seed, ratio\n0.5, 3, 1\n0.6, 3, 2\n").unwrap();
         assert_eq!(rows[1], Observation { seed: 3, ratio: 2., fraction: 0.6 });
+    }
+
+    fn tested(text: &str) -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.csv");
+        std::fs::write(&file, text).unwrap();
+        let arguments = [Path::new("equivalence"), &file, Path::new("--out"), folder.path()];
+        run(&command().get_matches_from(arguments))
+    }
+
+    #[test]
+    fn two_seeds_are_too_few() {
+        let seeds = |n: u64| -> String { (0..n).map(|s| format!("{s},1,0.5\n{s},8,0.5{s}\n")).collect() };
+        let error = tested(&format!("seed,ratio,fraction\n{}", seeds(2))).unwrap_err().to_string();
+        assert!(error.contains("3 seeds") && error.ends_with("add seeds"), "{error}");
+        let error = tested("seed,ratio,fraction\n0,1,0.5\n").unwrap_err().to_string();
+        assert!(error.contains("runs with weights"), "{error}");
+        tested(&format!("seed,ratio,fraction\n{}0,16,0.5\n", seeds(3))).unwrap();
+        let all = read(Path::new("mine.csv"), &format!("seed,ratio,fraction\n{}0,16,0.5\n", seeds(3))).unwrap();
+        let text = text_of(&all, &analyse(&all, 0.05), 0.05, Path::new("."));
+        assert!(text.contains("16:1  left out: 1 of the 3 seeds") && text.contains("1 of 1 ratios"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_with_what_to_do() {
+        let arguments = ["equivalence", "no/such/file.csv"];
+        let error = run(&command().get_matches_from(arguments)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("no/such/file.csv: cannot be read") && error.contains("seed,ratio,fraction"),
+            "{error}"
+        );
     }
 }

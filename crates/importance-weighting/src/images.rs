@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use retrial_core::Seed;
-use retrial_core::data::{Dataset, Inputs, Normalisation, Split, order};
+use retrial_core::data::{Dataset, DatasetId, Inputs, Normalisation, Split, order};
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::model::{Architecture, InputShape, Model};
 use retrial_core::train::{Checkpoint, Optimiser, OptimiserConfig};
@@ -26,7 +26,18 @@ const EARLY: usize = 5;
 /// Images in a batch when nothing is trained.
 const EVALUATION_BATCH: usize = 250;
 /// Validation cats and dogs, of each: they choose the epoch at which early stopping would have stopped.
-const VALIDATION: usize = 100;
+pub const VALIDATION: usize = 100;
+
+/// How many predictions at the start of [`Summary::predictions`] are of images that all seeds hold out: those of the test
+/// split. What `held_out` asks beyond them comes from training images that the seed did not choose.
+pub fn shared(config: &Images) -> usize {
+    2 * config.held_out.min(tests_of_class(config.dataset))
+}
+
+/// Images of each class in the test split.
+fn tests_of_class(dataset: DatasetId) -> usize {
+    if dataset == DatasetId::Cifar10Subset { 250 } else { 1000 }
+}
 
 /// One row of `epochs.csv`: evaluation mode, the larger logit wins, no weights. Fractions are shares predicted dog.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -444,5 +455,24 @@ mod tests {
         assert_eq!(share(&gaps), 0.5);
         assert_eq!(signed(&gaps, &labels), [2., 1., -3., -4.]);
         assert_eq!(of_class(&gaps, &labels, CAT), [-1., 3.]);
+    }
+
+    /// The shared images come first: cats and dogs of the test split, then what each seed adds.
+    #[test]
+    fn seeds_share_the_first_held_out_images() {
+        let data = Dataset::load(DatasetId::Cifar10Subset, None).unwrap();
+        let of_class = |class: u32| data.test.labels.iter().filter(|&&y| y == class).count();
+        assert_eq!([CIFAR_CAT, CIFAR_DOG].map(of_class), [tests_of_class(DatasetId::Cifar10Subset); 2]);
+        let config = Images { held_out: 260, counts: [8; 2], others: 1, noise: 1, ..crate::readings::made::images() };
+        let task = |seed: u64| Task::new(&config, &data, Seed(seed), &Device::Cpu).unwrap();
+        let (a, b) = (task(0), task(1));
+        let rows = |task: &Task, from: usize, count: usize| -> Vec<f32> {
+            task.held_out.narrow(0, from, count).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let n = shared(&config);
+        assert_eq!(n, 500);
+        assert_eq!(rows(&a, 0, n), rows(&b, 0, n));
+        assert_ne!(rows(&a, n, 10), rows(&b, n, 10));
+        assert_eq!(a.held_out_labels[..n].iter().sum::<u32>(), 250);
     }
 }

@@ -11,7 +11,7 @@ use crate::images::{Learner, gaps_of_held_out};
 use crate::weighting::{CAT, DOG};
 
 /// Unlabelled images of the target.
-const TARGET: usize = 500;
+pub const TARGET: usize = 500;
 /// Least weight of a class: an estimate may come out negative.
 const LEAST_WEIGHT: f64 = 0.01;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PlaneModel, Points};
 use crate::weighting::{Convention, Loss};
-use crate::{claims, experiments, figures, images, label_shift, plane};
+use crate::{claims, experiments, figures, images, label_shift, plane, tables};
 
 /// Byrd and Lipton 2019.
 pub struct ImportanceWeighting;
@@ -103,7 +103,7 @@ impl Paper for ImportanceWeighting {
     }
 
     fn tables(&self, results: &Results<Self>) -> Result<Vec<Table>, Error> {
-        figures::tables(results)
+        tables::tables(results)
     }
 
     fn figures(&self, results: &Results<Self>) -> Result<Vec<(String, Figure)>, Error> {

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt;
+use retrial_core::Seed;
+use retrial_core::model::Architecture;
 use retrial_core::results::{Error, Results};
+use retrial_core::stats::{Interval, mean_t_interval, quantile};
 
 use crate::config::{Config, Images, LabelShift, Plane};
-use crate::equivalence::{self, Observation};
+use crate::equivalence::{self, LEAST_SEEDS, Observation};
 use crate::images::{self, Row};
 use crate::paper::{ImportanceWeighting, Summary};
+use crate::weighting::Convention;
 use crate::{label_shift, plane};
 
 /// Epochs at the end of which training accuracy must be 100 %.
@@ -48,6 +53,7 @@ impl Gate {
 }
 
 /// A finished network.
+#[derive(Clone)]
 pub struct Run {
     /// What it was trained with.
     pub config: Images,
@@ -69,11 +75,89 @@ impl Run {
         self.summary.last.balanced_train_accuracy() >= 0.8
     }
 
+    /// Whether the end of training is read from it: past the gates, or with a penalty still training.
+    pub fn counts(&self) -> bool {
+        if self.config.lambda > 0. { self.trains() } else { self.separated() }
+    }
+
     /// The epoch after which f stays within 0.03 of its final value.
     pub fn settling_epoch(&self) -> usize {
         let near = |r: &Row| (r.fraction - self.summary.last.fraction).abs() <= 0.03;
         self.rows.iter().rposition(|r| !near(r)).map_or(1, |i| self.rows[(i + 1).min(self.rows.len() - 1)].epoch)
     }
+}
+
+/// What the network of a cell is called.
+pub fn network(config: &Images) -> &'static str {
+    match config.architecture {
+        Architecture::Mlp { .. } => "MLP",
+        Architecture::TwoStageCnn { .. } => "CNN",
+        _ => "ResNet",
+    }
+}
+
+/// What regularises the network of a cell; empty if nothing does.
+pub fn regulariser(config: &Images) -> String {
+    match config.architecture {
+        _ if config.lambda > 0. => format!("L2 {}", config.lambda),
+        Architecture::TwoStageCnn { dropout, .. } | Architecture::Mlp { dropout, .. } if dropout > 0. => {
+            format!("dropout {dropout}")
+        }
+        Architecture::TwoStageCnn { norm: true, .. } | Architecture::PreActResNet18 { .. } => "batch norm".into(),
+        _ => String::new(),
+    }
+}
+
+/// Networks that differ in ratio and seed alone.
+pub struct Arm {
+    /// The experiment that they belong to.
+    pub experiment: &'static str,
+    /// At least one, past the gates or not.
+    pub runs: Vec<Run>,
+}
+
+impl Arm {
+    /// What they have in common; ratio and seed are those of one of them.
+    pub fn config(&self) -> &Images {
+        &self.runs[0].config
+    }
+
+    /// `CNN`, `MLP with L2 0.01`, `MLP, convention C`.
+    pub fn name(&self) -> String {
+        let (network, regulariser) = (network(self.config()), regulariser(self.config()));
+        let with = if regulariser.is_empty() { String::new() } else { format!(" with {regulariser}") };
+        match self.config().convention {
+            Convention::Batch => format!("{network}{with}"),
+            other => format!("{network}{with}, convention {}", other.letter()),
+        }
+    }
+
+    /// Their ratios, rising.
+    pub fn ratios(&self) -> Vec<f64> {
+        distinct(self.runs.iter().map(|r| r.config.ratio))
+    }
+}
+
+/// The arms of the experiments that compare ratios on cats and dogs, by experiment, convention and rising λ.
+pub fn arms(results: &Results<ImportanceWeighting>) -> Result<Vec<Arm>, Error> {
+    let mut arms = vec![];
+    for experiment in ["ratios", "ratios-mlp", "l2", "l2-mlp", "dropout", "norm", "resnet", "conventions"] {
+        arms.extend(split(experiment, runs(results, experiment)?));
+    }
+    Ok(arms)
+}
+
+fn split(experiment: &'static str, runs: Vec<Run>) -> Vec<Arm> {
+    let mut arms: Vec<Arm> = vec![];
+    for run in runs {
+        let common = |c: &Images| (c.convention, c.lambda);
+        match arms.iter_mut().find(|arm| common(arm.config()) == common(&run.config)) {
+            Some(arm) => arm.runs.push(run),
+            None => arms.push(Arm { experiment, runs: vec![run] }),
+        }
+    }
+    arms.sort_by(|a, b| a.config().lambda.total_cmp(&b.config().lambda));
+    arms
 }
 
 /// The finished networks of an experiment.
@@ -89,15 +173,37 @@ pub fn runs(results: &Results<ImportanceWeighting>, experiment: &str) -> Result<
     Ok(runs)
 }
 
-/// The finished classifiers of the plane.
-pub fn plane_cells(results: &Results<ImportanceWeighting>, experiment: &str) -> Vec<(Plane, plane::Summary)> {
-    let cells = results.finished(experiment).iter();
-    cells
-        .filter_map(|cell| match (&cell.config, &cell.summary) {
-            (Config::Plane(config), Summary::Plane(summary)) => Some((config.clone(), summary.clone())),
-            _ => None,
-        })
-        .collect()
+/// A finished classifier of the plane.
+pub struct Classifier {
+    /// What it was trained with.
+    pub config: Plane,
+    /// Its rows, at least one.
+    pub rows: Vec<plane::Row>,
+}
+
+impl Classifier {
+    pub fn last(&self) -> &plane::Row {
+        &self.rows[self.rows.len() - 1]
+    }
+
+    /// The row of an epoch.
+    pub fn at(&self, epoch: usize) -> Option<&plane::Row> {
+        self.rows.iter().find(|r| r.epoch == epoch)
+    }
+}
+
+/// The finished classifiers of an experiment in the plane.
+pub fn classifiers(results: &Results<ImportanceWeighting>, experiment: &str) -> Result<Vec<Classifier>, Error> {
+    let mut classifiers = vec![];
+    for cell in results.finished(experiment) {
+        if let Config::Plane(config) = &cell.config {
+            let rows: Vec<plane::Row> = cell.epochs()?;
+            if !rows.is_empty() {
+                classifiers.push(Classifier { config: config.clone(), rows });
+            }
+        }
+    }
+    Ok(classifiers)
 }
 
 /// The finished cells of the label-shift study.
@@ -137,11 +243,11 @@ pub fn by_seed(
     complete.collect()
 }
 
-/// β of each seed: least-squares slope of a value on log₂ R, over seeds whose every ratio is kept.
-pub fn slopes(runs: &[Run], keep: impl Fn(&Run) -> bool, value: impl Fn(&Run) -> f64) -> Vec<f64> {
+/// β of each seed: least-squares slope of a value on log₂ R, for seeds whose every ratio counts.
+pub fn slopes(runs: &[Run], value: impl Fn(&Run) -> f64) -> BTreeMap<u64, f64> {
     let ratios = distinct(runs.iter().map(|run| run.config.ratio));
     let x: Vec<f64> = ratios.iter().map(|ratio| ratio.log2()).collect();
-    by_seed(runs, &ratios, keep, value).iter().map(|(_, y)| slope(&x, y)).collect()
+    by_seed(runs, &ratios, Run::counts, value).into_iter().map(|(seed, y)| (seed, slope(&x, &y))).collect()
 }
 
 /// Least-squares slope.
@@ -152,15 +258,10 @@ pub fn slope(x: &[f64], y: &[f64]) -> f64 {
     sxy / x.iter().map(|x| (x - mx) * (x - mx)).sum::<f64>()
 }
 
-/// Equivalence of each ratio with 1:1, over pairs of runs that are both kept.
-pub fn equivalence(
-    runs: &[Run],
-    margin: f64,
-    keep: impl Fn(&Run) -> bool,
-    value: impl Fn(&Run) -> f64,
-) -> Vec<equivalence::Row> {
+/// Equivalence of each ratio with 1:1, over pairs of runs that both count.
+pub fn equivalence(runs: &[Run], margin: f64, value: impl Fn(&Run) -> f64) -> Vec<equivalence::Row> {
     let observe = |run: &Run| Observation { seed: run.config.seed, ratio: run.config.ratio, fraction: value(run) };
-    let observations: Vec<Observation> = runs.iter().filter(|run| keep(run)).map(observe).collect();
+    let observations: Vec<Observation> = runs.iter().filter(|run| run.counts()).map(observe).collect();
     equivalence::analyse(&observations, margin)
 }
 
@@ -183,28 +284,98 @@ pub fn spread(values: &[f64]) -> f64 {
     values.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b)) - values.iter().fold(f64::INFINITY, |a, &b| a.min(b))
 }
 
-/// Share of held-out images on which two runs differ.
-pub fn disagreement(a: &Run, b: &Run) -> f64 {
-    let (a, b) = (a.summary.predictions.bytes(), b.summary.predictions.bytes());
-    let n = a.len().max(1) as f64;
-    a.zip(b).filter(|(a, b)| a != b).count() as f64 / n
+/// The t interval of a mean over seeds; none of fewer than [`LEAST_SEEDS`].
+pub fn interval(values: &[f64], level: f64) -> Option<Interval> {
+    mean_t_interval(values, level).ok().filter(|_| values.len() >= LEAST_SEEDS)
 }
 
+/// Mean; NaN of nothing.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Whether equal shares are equal answers, on held-out images that all seeds share.
+pub struct Sameness {
+    /// Mean over the ratios of d(R), the share of images on which a network and the 1:1 network of its seed differ.
+    pub ratios: f64,
+    /// d₀, the same between the 1:1 networks of two seeds. They differ in their training images, too.
+    pub seeds: f64,
+    /// Upper 95 % limit of d(R) − d₀ at the ratio where it is greatest: all ratios must pass.
+    pub excess: f64,
+}
+
+/// Compares the answers of runs of every seed whose every ratio counts; the limit comes from resampling both seeds and
+/// images. None with fewer than [`LEAST_SEEDS`] such seeds.
+pub fn same_function(runs: &[Run], draws: usize) -> Option<Sameness> {
+    let images = images::shared(&runs.first()?.config);
+    let ratios = distinct(runs.iter().map(|r| r.config.ratio));
+    let answers = |seed: u64, ratio: f64| -> Option<&[u8]> {
+        let run = runs.iter().find(|r| r.counts() && (r.config.seed, r.config.ratio) == (seed, ratio))?;
+        run.summary.predictions.as_bytes().get(..images)
+    };
+    let differ = |(a, b): (&[u8], &[u8])| -> Vec<bool> { a.iter().zip(b).map(|(a, b)| a != b).collect() };
+    let seeds: Vec<u64> = by_seed(runs, &ratios, Run::counts, |_| 0.).into_iter().map(|(seed, _)| seed).collect();
+    let plain: Vec<&[u8]> = seeds.iter().map(|&seed| answers(seed, 1.)).collect::<Option<_>>()?;
+    let mut with_plain = vec![];
+    for &ratio in ratios.iter().filter(|&&ratio| ratio != 1.) {
+        let others: Vec<&[u8]> = seeds.iter().map(|&seed| answers(seed, ratio)).collect::<Option<_>>()?;
+        with_plain.push(others.into_iter().zip(plain.iter().copied()).map(differ).collect::<Vec<_>>());
+    }
+    let n = seeds.len();
+    if n < LEAST_SEEDS || with_plain.is_empty() {
+        return None;
+    }
+    let between: Vec<Vec<Vec<bool>>> = (0..n).map(|i| (0..n).map(|j| differ((plain[i], plain[j]))).collect()).collect();
+    // d(R) for each ratio, and d₀ over pairs of different seeds, for some choice of seeds and images.
+    let distances = |seeds: &[usize], chosen: &[usize]| -> (Vec<f64>, f64) {
+        let share = |differ: &[bool]| chosen.iter().filter(|&&i| differ[i]).count() as f64 / chosen.len() as f64;
+        let of_ratio = |of: &Vec<Vec<bool>>| mean(&seeds.iter().map(|&s| share(&of[s])).collect::<Vec<_>>());
+        let pairs = seeds.iter().enumerate().flat_map(|(k, &a)| seeds[..k].iter().map(move |&b| (a, b)));
+        let apart: Vec<f64> = pairs.filter(|(a, b)| a != b).map(|(a, b)| share(&between[a][b])).collect();
+        (with_plain.iter().map(of_ratio).collect(), mean(&apart))
+    };
+    let all = |count: usize| (0..count).collect::<Vec<_>>();
+    let (ratios, seeds) = distances(&all(n), &all(images));
+    let mut stream = Seed(0).stream("same-function");
+    let mut excesses: Vec<Vec<f64>> = vec![vec![]; ratios.len()];
+    for _ in 0..draws {
+        let mut draw = |count: usize| (0..count).map(|_| stream.random_range(0..count)).collect::<Vec<usize>>();
+        let (of_ratios, of_seeds) = distances(&draw(n), &draw(images));
+        // A resample of one seed alone has no pair.
+        if of_seeds.is_finite() {
+            excesses.iter_mut().zip(of_ratios).for_each(|(of, d)| of.push(d - of_seeds));
+        }
+    }
+    let limits: Option<Vec<f64>> = excesses.iter().map(|of| quantile(of, 0.95).ok()).collect();
+    let excess = limits?.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    Some(Sameness { ratios: mean(&ratios), seeds, excess })
+}
+
+/// Runs made by hand, for tests of rules.
 #[cfg(test)]
-mod tests {
-    use approx::assert_abs_diff_eq;
+pub mod made {
+    use retrial_core::experiment::Profile;
 
     use super::*;
 
-    fn row(epoch: usize, accuracy: f64, gap: f64, fraction: f64) -> Row {
+    /// The CNN of profile standard.
+    pub fn images() -> Images {
+        let experiments = crate::experiments::grid(Profile::Standard, Some(1));
+        let cells = experiments.into_iter().flat_map(|e| e.cells);
+        let mut images = cells.filter_map(|c| if let Config::Images(images) = c { Some(images) } else { None });
+        Images { held_out: 4, ratio: 1., ..images.next().unwrap() }
+    }
+
+    /// f on every set of images from a function of the epoch.
+    pub fn row(epoch: usize, fraction: f64) -> Row {
         Row {
             epoch,
             loss: 0.,
-            train_accuracy_cat: accuracy,
+            train_accuracy_cat: 1.,
             train_accuracy_dog: 1.,
-            gap_cat: gap,
-            gap_dog: gap,
-            gap_median: gap,
+            gap_cat: 9.,
+            gap_dog: 9.,
+            gap_median: 9.,
             norm: 1.,
             fraction,
             fraction_cat: fraction,
@@ -216,6 +387,45 @@ mod tests {
             logit_shift: 0.,
             validation_loss: 1.,
         }
+    }
+
+    /// A run past the gates that ends at `end` and answers each held-out image with dog.
+    pub fn run(ratio: f64, seed: u64, end: f64) -> Run {
+        let early = if ratio > 1. { 1. } else { 0. };
+        let mut rows: Vec<Row> = [1, 2, 5].map(|epoch| row(epoch, early)).to_vec();
+        rows.extend([100, 360, 380, 400].map(|epoch| row(epoch, end)));
+        let last = row(400, end);
+        let summary = images::Summary {
+            epochs: 400,
+            separated_at: Some(100),
+            stopped: rows[0].clone(),
+            last,
+            others: vec![],
+            predictions: "1".repeat(8),
+        };
+        Run { config: Images { ratio, seed, ..images() }, summary, rows, gate: Gate::Separated }
+    }
+
+    /// Runs of some seeds at some ratios, ending at `end(ratio, seed)`.
+    pub fn sweep(ratios: &[f64], seeds: u64, end: impl Fn(f64, u64) -> f64) -> Vec<Run> {
+        let cells = ratios.iter().flat_map(|&ratio| (0..seeds).map(move |seed| (ratio, seed)));
+        cells.map(|(ratio, seed)| run(ratio, seed, end(ratio, seed))).collect()
+    }
+
+    /// A little of its own for every seed, with mean 0 over five.
+    pub fn scatter(seed: u64) -> f64 {
+        [-2., -1., 0., 1., 2.][seed as usize % 5]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_abs_diff_eq;
+
+    use super::*;
+
+    fn row(epoch: usize, accuracy: f64, gap: f64, fraction: f64) -> Row {
+        Row { train_accuracy_cat: accuracy, gap_median: gap, ..made::row(epoch, fraction) }
     }
 
     #[test]
@@ -239,5 +449,53 @@ mod tests {
     fn slopes_by_hand() {
         assert_abs_diff_eq!(slope(&[-3., 0., 3.], &[0.2, 0.5, 0.8]), 0.1, epsilon = 1e-15);
         assert_abs_diff_eq!(spread(&[0.2, 0.9, 0.4]), 0.7, epsilon = 1e-15);
+    }
+
+    #[test]
+    fn slopes_are_of_seeds_whose_every_ratio_counts() {
+        let mut runs = made::sweep(&[0.125, 1., 8.], 3, |ratio, seed| 0.5 + 0.01 * (seed + 1) as f64 * ratio.log2());
+        runs[0].gate = Gate::NotYet;
+        let found = slopes(&runs, |r| r.summary.last.fraction);
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), [1, 2]);
+        assert_abs_diff_eq!(found[&2], 0.03, epsilon = 1e-12);
+        assert_eq!(equivalence(&runs, 0.05, |r| r.summary.last.fraction).len(), 1, "1:8 has two pairs, 8:1 three");
+    }
+
+    #[test]
+    fn arms_have_one_convention_and_one_lambda() {
+        let mut runs = made::sweep(&[1., 8.], 2, |_, _| 0.5);
+        runs[1].config.lambda = 0.01;
+        runs[2].config.convention = Convention::Plain;
+        let arms = split("l2", runs);
+        let names: Vec<String> = arms.iter().map(Arm::name).collect();
+        assert_eq!(names, ["CNN", "CNN, convention A", "CNN with L2 0.01"]);
+        assert_eq!(arms[0].ratios(), [1., 8.]);
+    }
+
+    /// Eight shared images. The 1:1 networks of seeds 0 and 1 differ on two of them, of 0 and 2 on four, of 1 and 2 on
+    /// four: d₀ = 10/24. At 8:1 one answer changes in each seed: d = 1/8.
+    #[test]
+    fn answers_are_compared_on_shared_images_alone() {
+        let mut runs = made::sweep(&[1., 8.], 3, |_, _| 0.5);
+        let plain = ["00000000", "11000000", "10111000"];
+        for run in &mut runs {
+            let mut answers = plain[run.config.seed as usize].to_string();
+            if run.config.ratio == 8. {
+                answers.replace_range(7.., "1");
+            }
+            // Beyond the shared ones each seed has its own images.
+            run.summary.predictions = answers + &format!("{}", run.config.seed % 2);
+        }
+        let same = same_function(&runs, 400).unwrap();
+        assert_abs_diff_eq!(same.seeds, 10. / 24., epsilon = 1e-12);
+        assert_abs_diff_eq!(same.ratios, 0.125, epsilon = 1e-12);
+        assert!(same.excess > -0.29 && same.excess < 0.3, "{}", same.excess);
+        for run in runs.iter_mut().filter(|r| r.config.ratio == 8.) {
+            let turned = run.summary.predictions.chars().map(|c| if c == '0' { '1' } else { '0' });
+            run.summary.predictions = turned.collect();
+        }
+        assert!(same_function(&runs, 400).unwrap().excess > 0.5);
+        runs.retain(|r| r.config.seed < 2);
+        assert!(same_function(&runs, 400).is_none());
     }
 }

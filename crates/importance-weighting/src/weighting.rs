@@ -22,6 +22,17 @@ pub enum Convention {
     Global,
 }
 
+impl Convention {
+    /// Its letter in the protocol and in texts.
+    pub fn letter(self) -> char {
+        match self {
+            Convention::Plain => 'A',
+            Convention::Batch => 'B',
+            Convention::Global => 'C',
+        }
+    }
+}
+
 /// Weights of the two classes, and how they enter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighting {

@@ -20,6 +20,7 @@ fn losses(wanted: impl Fn(&Config) -> bool) -> Vec<f64> {
 /// Losses agree to a thousandth: other processors round otherwise.
 fn assert_losses(wanted: impl Fn(&Config) -> bool, expected: &[f64]) {
     let losses = losses(wanted);
+    assert!(losses.len() >= expected.len() && !expected.is_empty(), "{losses:?}, recorded {expected:?}");
     for (found, expected) in losses.iter().zip(expected) {
         assert!((found / expected - 1.).abs() < 1e-3, "{losses:?}, recorded {expected}");
     }
