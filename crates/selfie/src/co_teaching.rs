@@ -14,6 +14,16 @@ use crate::train::{Epoch, Learner, Progress, Sums, Targets, fitted, rows_of};
 /// Names of the two networks in checkpoints.
 const NAMES: [&str; 2] = ["first", "second"];
 
+/// What each network trains on: the `keep` samples that the other one finds easiest, in the order of the batch.
+fn exchanged(losses: [&[f32]; 2], keep: usize) -> [Vec<usize>; 2] {
+    let [first, second] = losses.map(|losses| {
+        let mut easy = small_loss(losses, keep);
+        easy.sort_unstable();
+        easy
+    });
+    [second, first]
+}
+
 /// Trains both networks. The first starts as every other method's network does.
 pub(crate) fn train(config: &Config, ramp: u64, task: &Task, run: &mut CellRun) -> Result<Vec<Epoch>, CellError> {
     let device = run.device().clone();
@@ -45,14 +55,10 @@ pub(crate) fn train(config: &Config, ramp: u64, task: &Task, run: &mut CellRun) 
             let x = batch(&task.train, &samples, &device)?;
             let given = task.given(&samples);
             let keep = small_loss_count(samples.len(), forget);
-            let mut easy = vec![];
-            for (learner, masks) in pair.iter().zip(&mut masks) {
-                let seen = learner.look(&x, &given, &mut masks[0])?;
-                let mut rows = small_loss(&seen.losses, keep);
-                rows.sort_unstable();
-                easy.push(rows);
-            }
-            for ((learner, masks), rows) in pair.iter_mut().zip(&mut masks).zip(easy.into_iter().rev()) {
+            let first = pair[0].look(&x, &given, &mut masks[0][0])?;
+            let second = pair[1].look(&x, &given, &mut masks[1][0])?;
+            let chosen = exchanged([&first.losses, &second.losses], keep);
+            for ((learner, masks), rows) in pair.iter_mut().zip(&mut masks).zip(chosen) {
                 let labels: Vec<u32> = rows.iter().map(|&row| given[row]).collect();
                 let targets = Targets { divisor: labels.len(), rows: Some(rows), labels, weights: None };
                 sums.batch(task, &samples, &targets, 0);
@@ -87,4 +93,15 @@ pub(crate) fn train(config: &Config, ramp: u64, task: &Task, run: &mut CellRun) 
         }
     }
     Ok(progress.rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trains_on_what_the_other_finds_easy() {
+        let [first, second] = exchanged([&[0.9, 0.1, 0.8, 0.2], &[0.1, 0.9, 0.7, 0.2]], 2);
+        assert_eq!((first, second), (vec![0, 3], vec![1, 3]));
+    }
 }

@@ -10,7 +10,7 @@ use crate::config::{
     Config, Draw, Method, NoiseRate, Normaliser, Padding, Reuse, Selfie, Source, TaskConfig, WarmUpLabels,
 };
 
-/// Learning rate of the digits' MLP, at which it does not fit most wrong labels before the warm-up ends.
+/// Learning rate of the digits' MLP, low so that it fits few wrong labels before the warm-up ends (precondition P3).
 const DIGITS_RATE: f64 = 0.005;
 
 /// Dropout of the digits' MLP.

@@ -42,6 +42,7 @@ pub fn command() -> Command {
                 .long("epsilon")
                 .value_name("E")
                 .default_value("0.05")
+                .allow_negative_numbers(true)
                 .value_parser(threshold)
                 .help("Largest uncertainty of a refurbishable sample, 0 to 1"),
         )
@@ -51,8 +52,8 @@ pub fn command() -> Command {
 fn threshold(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0. ..=1.).contains(&value) => Ok(value),
-        Ok(_) => Err("outside 0 to 1".into()),
-        Err(_) => Err("not a number".into()),
+        Ok(_) => Err("outside 0 to 1; 0.05 is the published threshold".into()),
+        Err(_) => Err("not a number; write one from 0 to 1".into()),
     }
 }
 
@@ -63,13 +64,26 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let number = |name: &str| *arguments.get_one::<u64>(name).expect("required or has a default") as usize;
     let (classes, q) = (number("classes"), number("history"));
     let epsilon = *arguments.get_one::<f64>("epsilon").expect("has a default");
-    let samples = read(path, &tool::read(path)?, classes)?;
+    let samples = read(path, &text_of(path)?, classes)?;
     let judged: Vec<Judged> = samples.iter().map(|(name, s)| Judged::of(name, s, classes, q, epsilon)).collect();
 
     tool::write(out, "refurbished.csv", &csv_of(&judged))?;
     let target = out.join("refurbished.csv");
     tool::say(&format!("{}\n{}\nwritten to {}\n", in_words(classes, q, epsilon), tally(&judged, q), target.display()));
     Ok(())
+}
+
+/// The text of the file. One that is not UTF-8 is told with its line.
+fn text_of(path: &Path) -> Result<String, Error> {
+    tool::read(path).map_err(|error| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let Err(broken) = std::str::from_utf8(&bytes) else { return error };
+        let before = &bytes[..broken.valid_up_to()];
+        let lines = |end: u8| before.iter().filter(|&&byte| byte == end).count();
+        // Lines end with \n, \r\n or \r.
+        let line = 1 + lines(b'\n').max(lines(b'\r')) as u64;
+        Error::Line { path: path.to_path_buf(), line, problem: "is not UTF-8; save the file as UTF-8".into() }
+    })
 }
 
 /// A sample of the file.
@@ -111,18 +125,28 @@ pub fn read(path: &Path, text: &str, classes: usize) -> Result<Vec<(String, Samp
     for record in reader.records() {
         let record = record.map_err(|e| {
             let line = tool::line(text, e.position());
-            fail(line, "it has another number of columns than the header".into())
+            let problem = match e.kind() {
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
+                    "{len} columns where the header has {expected_len}; leave an unknown given label empty, and quote a \
+                     name with a comma"
+                ),
+                _ => e.to_string(),
+            };
+            fail(line, problem)
         })?;
         let line = tool::line(text, record.position());
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let class = |column: usize, what: &str| {
             let text = cell(column);
-            let problem = format!("{what} `{text}` is no class; classes are 0 to {}", classes - 1);
+            let problem = format!(
+                "{what} `{text}` is no class; classes are 0 to {}: count from 0, or raise --classes",
+                classes - 1
+            );
             text.parse::<u32>().ok().filter(|&c| (c as usize) < classes).ok_or_else(|| fail(line, problem))
         };
         let name = cell(sample);
         if name.is_empty() {
-            return Err(fail(line, "the sample has no name".into()));
+            return Err(fail(line, "the sample has no name; give each sample a name or a number".into()));
         }
         let time = cell(visit).parse::<u64>().map_err(|_| {
             fail(line, format!("visit `{}` is no whole number; number the visits of a sample by time", cell(visit)))
@@ -140,7 +164,7 @@ pub fn read(path: &Path, text: &str, classes: usize) -> Result<Vec<(String, Samp
             let label = class(given, "given label")?;
             if entry.given.is_some_and(|known| known != label) {
                 let known = entry.given.unwrap_or_default();
-                return Err(fail(line, format!("sample {name} is given {label} here and {known} before")));
+                return Err(fail(line, format!("sample {name} is given {label} here and {known} before; keep one")));
             }
             entry.given = Some(label);
         }
@@ -209,17 +233,24 @@ fn csv_of(judged: &[Judged]) -> Vec<u8> {
 
 /// What epsilon means in votes.
 pub fn in_words(classes: usize, q: usize, epsilon: f64) -> String {
-    let what = format!("uncertainty <= {epsilon} of the last {q} predictions among {classes} classes");
+    let predictions = if q == 1 { "prediction".into() } else { format!("{q} predictions") };
+    let what = format!("uncertainty <= {epsilon} of the last {predictions} among {classes} classes");
     match rule(classes, q, epsilon) {
         None => format!("{what}: nothing passes"),
+        Some(Rule { dissenters, .. }) if dissenters == q - q.div_ceil(classes) => format!("{what}: everything passes"),
         Some(Rule { together: 0, .. }) => format!("{what} means: all {q} agree"),
         Some(Rule { dissenters, together }) if dissenters == together => {
             format!("{what} means: at most {dissenters} of {q} differ from the majority")
         }
-        Some(Rule { dissenters, together }) => format!(
-            "{what} means: at most {dissenters} of {q} differ from the majority however they scatter, up to {together} if they \
-             agree among themselves"
-        ),
+        Some(Rule { dissenters, together }) => {
+            // More than half cannot agree among themselves: they would be the majority.
+            let how =
+                if 2 * together <= q { "agree among themselves" } else { "fall on as few other classes as can be" };
+            format!(
+                "{what} means: at most {dissenters} of {q} differ from the majority however they scatter, up to {together} \
+                 if they {how}"
+            )
+        }
     }
 }
 
@@ -266,7 +297,9 @@ mod tests {
             (format!("{header}a,1,0,0\na,1,0,0\n"), ["line 3", "visit 1"]),
             (format!("{header}a,one,0,0\n"), ["line 2", "one"]),
             (format!("{header}a,1,0,0\na,2,0,1\n"), ["line 3", "given 1"]),
-            (format!("{header}a,1,0\n"), ["line 2", "columns"]),
+            (format!("{header}a,1,0\n"), ["line 2", "3 columns where the header has 4"]),
+            (format!("{header}a,1,0,0,0\n"), ["line 2", "5 columns where the header has 4"]),
+            (format!("{header},1,0,0\n"), ["line 2", "give each sample a name"]),
             (header.to_string(), ["h.csv", "no rows"]),
         ] {
             let said = judge(&text, 3, 2, 0.05).unwrap_err();
@@ -282,5 +315,37 @@ mod tests {
         assert!(in_words(10, 15, 0.2).ends_with(
             "at most 1 of 15 differ from the majority however they scatter, up to 2 if they agree among themselves"
         ));
+        // Thirteen dissenters of fifteen leave a majority of two: they cannot agree.
+        assert!(in_words(10, 15, 0.9).ends_with("up to 13 if they fall on as few other classes as can be"));
+        assert!(
+            in_words(10, 15, 1.).ends_with("everything passes") && in_words(5, 5, 1.).ends_with("everything passes")
+        );
+        assert!(in_words(10, 1, 0.05).ends_with("of the last prediction among 10 classes: everything passes"));
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("h.csv");
+        for (bytes, line) in
+            [(&b"sample,visit,prediction\nK\xf6ln,1,0\n"[..], 2), (b"\xff\xfes\0a\0", 1), (b"a\rb\r\xff", 3)]
+        {
+            std::fs::write(&file, bytes).unwrap();
+            let said = text_of(&file).unwrap_err().to_string();
+            assert!(said.contains(&format!("line {line}: ")) && said.ends_with("save the file as UTF-8"), "{said}");
+        }
+        assert!(text_of(&folder.path().join("none.csv")).unwrap_err().to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn thresholds_outside_their_range_are_refused() {
+        let parse = |epsilon: &str| {
+            command().try_get_matches_from(["refurbish", "h.csv", "--classes", "3", "--epsilon", epsilon])
+        };
+        assert!(parse("0").is_ok() && parse("1").is_ok());
+        for epsilon in ["-0.1", "1.5", "NaN", "small"] {
+            let said = parse(epsilon).unwrap_err().to_string();
+            assert!(said.contains("0 to 1"), "{said}");
+        }
     }
 }

@@ -84,10 +84,10 @@ pub struct Summary {
     pub runs: Vec<Run>,
 }
 
-impl Summary {
-    /// Of the rows of a finished cell.
-    pub fn of(task: &Task, config: &Config, rows: &[Epoch]) -> Self {
-        let runs = rows.chunk_by(|a, b| a.run == b.run).map(|rows| {
+impl Run {
+    /// The runs of a cell's rows.
+    pub fn all(config: &Config, rows: &[Epoch]) -> Vec<Self> {
+        let of = |rows: &[Epoch]| {
             let best = rows.iter().min_by(|a, b| a.test_error.total_cmp(&b.test_error)).expect("a run has epochs");
             let validated = rows.iter().filter(|row| row.validation_error.is_some());
             let chosen = validated.min_by(|a, b| {
@@ -95,7 +95,7 @@ impl Summary {
                 error(a).total_cmp(&error(b))
             });
             let at = |epoch: usize| rows[epoch.clamp(1, rows.len()) - 1].clone();
-            Run {
+            Self {
                 best: best.test_error,
                 best_epoch: best.epoch,
                 chosen: chosen.map(|row| row.test_error),
@@ -103,12 +103,19 @@ impl Summary {
                 half: at(rows.len().div_ceil(2)),
                 last: at(rows.len()),
             }
-        });
+        };
+        rows.chunk_by(|a, b| a.run == b.run).map(of).collect()
+    }
+}
+
+impl Summary {
+    /// Of the rows of a finished cell.
+    pub fn of(task: &Task, config: &Config, rows: &[Epoch]) -> Self {
         let convention = match config.level {
             0. => "clean".into(),
             _ => config.noise.convention(),
         };
-        Self { realised: task.noisy.realised, convention, runs: runs.collect() }
+        Self { realised: task.noisy.realised, convention, runs: Run::all(config, rows) }
     }
 }
 

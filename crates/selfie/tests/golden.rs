@@ -78,3 +78,29 @@ fn methods_share_the_warm_up_and_restarts_keep_labels() {
     let shares: Vec<f64> = selfie.iter().map(|row| row.refurbished.expect("a share")).collect();
     assert!(shares.windows(2).all(|w| w[0] <= w[1]) && shares[epochs - 1] > 0., "{shares:?}");
 }
+
+/// One batch of all samples an epoch, no warm-up, q = 1: after the first epoch each sample has one prediction.
+fn whole(method: Method) -> Vec<Epoch> {
+    let cell = cell(method);
+    rows(&Config { batch: cell.task.train, warm_up: 0, epochs: 2, ..cell })
+}
+
+/// R is what the history said before this visit: nothing in the first epoch, where C alone is trained on, and every sample
+/// in the second.
+#[test]
+fn a_visit_counts_only_for_the_next_one() {
+    let rows = whole(Method::Selfie(Selfie::paper(1, 0)));
+    assert_eq!((rows[0].in_r, rows[0].refurbished, rows[0].used), (Some(0.), Some(0.), 0.6));
+    assert_eq!((rows[1].in_r, rows[1].refurbished, rows[1].used), (Some(1.), Some(1.), 1.));
+    assert_eq!(rows[1].used_right, rows[1].refurbished_right, "trained with the refurbished labels");
+}
+
+/// Without a vote a sample has its given label; then that of its history, right as often as the votes were.
+#[test]
+fn relabel_all_trains_with_the_votes_before_this_visit() {
+    let rows = whole(Method::RelabelAll { history: 1 });
+    let default = whole(Method::Default { runs: 1 });
+    assert_eq!((rows[0].used_right, rows[0].used), (default[0].used_right, 1.));
+    assert_eq!(rows[1].used_right, rows[0].refurbished_right);
+    assert_ne!(rows[1].used_right, default[1].used_right);
+}
