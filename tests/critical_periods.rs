@@ -19,8 +19,8 @@ fn rows_do_not_depend_on_workers_nor_on_being_killed() {
 fn figures_and_claims_are_made_from_files_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let claims = [
-        "CP1", "CP1b", "CP2", "CP3", "CP3b", "CP4", "CP5", "CP6", "CP7a", "CP7b", "CP8a", "CP8b", "CP9", "CP10",
-        "CP11", "CP12", "CP13", "CP14", "CP15", "CP16a", "CP16b", "CP17", "CP18",
+        "CP1", "CP1b", "CP2", "CP3", "CP3b", "CP4", "CP4b", "CP5", "CP5b", "CP6", "CP7a", "CP7b", "CP7c", "CP8a",
+        "CP8b", "CP9", "CP10", "CP11", "CP12", "CP13", "CP14", "CP15", "CP16", "CP17", "CP18",
     ];
     let paper = BINARY.assert_read_from_files(folder.path(), &claims);
     assert!(paper.join("tables/courses.csv").exists());

@@ -33,6 +33,14 @@ impl Arm {
         }
     }
 
+    /// Clean epochs after the deficit, of a course that removes one (or never has it).
+    pub fn clean_after_removal(&self) -> Option<usize> {
+        match *self {
+            Self::Removal { clean, .. } => Some(clean),
+            _ => None,
+        }
+    }
+
     /// Whether no deficit is on at any time and the schedule is the usual one.
     pub fn is_control(&self) -> bool {
         matches!(self, Self::Removal { removal: 0, .. })

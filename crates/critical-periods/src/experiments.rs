@@ -1,7 +1,7 @@
 //! The grid at each profile: the protocol's stages at small scale, the paper's own runs at its scale.
 //!
-//! Scaling rule: a control of E epochs stands for the paper's 160. Removal epochs and windows shrink by 160 / E, and the rate
-//! falls by 0.97^(160 / E) an epoch, so it ends at the paper's 0.76 % of its start.
+//! Scaling rule: a control of E epochs stands for the paper's 160. Removal epochs and windows shrink by 160 / E, and the
+//! rate falls by 0.97^(160 / E) an epoch, so it ends at the paper's 0.76 % of its start.
 
 use retrial_core::data::{Augmentation, Crop, DatasetId, Fill};
 use retrial_core::experiment::{Experiment, Profile};
@@ -36,6 +36,25 @@ pub const DIGITS: &str = "digits";
 pub const RESNET: &str = "resnet";
 /// Removal for each depth.
 pub const DEPTHS: [&str; 3] = ["depth-1", "depth-2", "depth-3"];
+/// Deficits that the paper calls harmless, with Adam, where no falling rate hides what they do.
+pub const ADAM_OTHERS: [&str; 2] = ["adam-flip", "adam-permuted-labels"];
+/// Ends the name of an experiment that holds the late starts (C1) and restarts (C3) of another.
+const CONTROLS: &str = "-controls";
+
+/// The experiment with the late starts (C1) and restarts (C3) that `experiment` lacks.
+pub fn controls_of(experiment: &str) -> String {
+    format!("{experiment}{CONTROLS}")
+}
+
+/// The experiment that has the clean control of `experiment`, if it has none itself.
+pub fn control_of(experiment: &str) -> &str {
+    match experiment.strip_suffix(CONTROLS).unwrap_or(experiment) {
+        name if ADAM_OTHERS.contains(&name) => ADAM,
+        name if name.starts_with("blur") || name == experiment => BLUR,
+        name => name,
+    }
+}
+
 /// Windows without, with less and with more weight decay than the main network.
 pub const DECAYS: [(&str, f64); 2] = [("decay-none", 0.), ("decay-more", 0.003)];
 
@@ -124,7 +143,8 @@ const SMOKE: Scale = Scale {
 };
 
 const QUICK: Scale = Scale {
-    seeds: 3,
+    // The gate holds for each seed, a verdict needs three, and small controls are not all flat in time.
+    seeds: 5,
     photos: photos(DatasetId::Cifar10Subset, 2_000, 2_000, 16),
     width: 8,
     batch: 25,
@@ -345,8 +365,48 @@ fn experiments(scale: &Scale, seeds: u64) -> Vec<Experiment<Config>> {
             c.optimiser = OptimiserConfig::sgd(0., 1e-3);
             c.arms = removals(&[0, last(scale.removals)], clean);
         }));
+        for (name, (_, deficit)) in ADAM_OTHERS.into_iter().zip(OTHERS) {
+            grid.push(with(name, "A harmless deficit at a constant rate: does it leave a trace?", &|c| {
+                c.task = scale.fixed;
+                c.optimiser = OptimiserConfig::adam(1e-4);
+                c.schedule = Schedule::Constant { rate: 1e-3 };
+                c.deficit = deficit;
+                c.arms = removals(&[last(scale.adam_removals)], scale.fixed_clean);
+            }));
+        }
     }
+    let beside: Vec<Experiment<Config>> = grid.iter().filter_map(controls).collect();
+    grid.extend(beside);
     grid
+}
+
+/// Late starts (C1) and restarts (C3) beside every course of `experiment` that is blurred until N, as far as neither it nor
+/// the experiment [`LATE`] has them. At a constant rate a restart is the course itself.
+fn controls(experiment: &Experiment<Config>) -> Option<Experiment<Config>> {
+    let first = experiment.cells.first()?;
+    if !matches!(first.deficit, Deficit::Blur | Deficit::BlurAliased) {
+        return None;
+    }
+    // Clean courses do not depend on the way of blurring.
+    let late_elsewhere = [BLUR, Deficit::BlurAliased.name()].contains(&experiment.name.as_str());
+    let constant = matches!(first.schedule, Schedule::Constant { .. });
+    let clean = first.arms.iter().filter_map(Arm::clean_after_removal).min()?;
+    let removals = first.arms.iter().filter_map(|arm| match *arm {
+        Arm::Removal { removal, clean: own } if removal > 0 && own == clean => Some(removal),
+        _ => None,
+    });
+    let both = |n: usize| {
+        let late = (!late_elsewhere).then_some(Arm::LateStart { start: n, clean });
+        let restart = (!constant).then_some(Arm::Restart { removal: n, clean });
+        late.into_iter().chain(restart)
+    };
+    let arms: Vec<Arm> = removals.flat_map(both).filter(|arm| !first.arms.contains(arm)).collect();
+    let cell = |config: &Config| Config { arms: arms.clone(), probe: None, ..config.clone() };
+    (!arms.is_empty()).then(|| Experiment {
+        name: controls_of(&experiment.name),
+        question: format!("Controls C1 and C3 of `{}`: a late start, a restarted rate", experiment.name),
+        cells: experiment.cells.iter().map(cell).collect(),
+    })
 }
 
 /// Rough seconds of a cell on one core of a laptop.
@@ -411,6 +471,30 @@ mod tests {
                 let removal = Arm::Removal { removal: start, clean };
                 assert!(blur.arms.contains(&removal), "{removal}");
                 assert_eq!(removal.steps()[start..], arm.steps());
+            }
+            // Beside every course that is blurred until N stand a late start and, where the rate falls, a restart.
+            for (name, config) in all.iter().filter(|(_, c)| c.seed == 0) {
+                let blurred = matches!(config.deficit, Deficit::Blur | Deficit::BlurAliased);
+                let constant = matches!(config.schedule, Schedule::Constant { .. });
+                let clean = config.arms.iter().filter_map(Arm::clean_after_removal).min();
+                for arm in config.arms.iter().filter(|_| blurred) {
+                    let Arm::Removal { removal: n @ 1.., clean: own } = *arm else { continue };
+                    if Some(own) != clean {
+                        continue;
+                    }
+                    let has = |wanted: Arm| {
+                        let same = |c: &Config| {
+                            (c.architecture.clone(), c.optimiser.clone(), c.schedule.clone(), c.task, c.batch)
+                        };
+                        let late = matches!(wanted, Arm::LateStart { .. });
+                        let found = |(_, c): &(String, Config)| {
+                            same(c) == same(config) && (late || c.deficit == config.deficit) && c.arms.contains(&wanted)
+                        };
+                        all.iter().any(found)
+                    };
+                    assert!(has(Arm::LateStart { start: n, clean: own }), "{name}: no late start at {n}");
+                    assert!(constant || has(Arm::Restart { removal: n, clean: own }), "{name}: no restart at {n}");
+                }
             }
             for (name, config) in &all {
                 let json = serde_json::to_string(config).unwrap();

@@ -7,11 +7,14 @@ use retrial_core::results::{Error, Table};
 use retrial_core::stats::{Interval, mean_t_interval};
 use serde::Serialize;
 
-use crate::claims::reported;
+use crate::claims::{Gate, reported};
 use crate::config::{Arm, TaskConfig};
 use crate::deficit::{Deficit, Lens};
-use crate::experiments::{BLUR, DEPTHS, DIGITS, FIXED, LATE, OTHERS, WINDOWS};
-use crate::readings::{Curve, PaperResults, fisher, learning_curve, plateau, scale_free_trace, shares, trace};
+use crate::experiments::{ADAM, BLUR, DEPTHS, DIGITS, FIXED, OTHERS, RESNET, WINDOWS, control_of};
+use crate::readings::{
+    Curve, PaperResults, at_removal, fisher, learning_curve, plateau, scale_free_error, scale_free_trace, shares,
+    trace, trace_error, with_controls,
+};
 use crate::task::Task;
 use crate::trial::FisherRow;
 
@@ -43,7 +46,7 @@ struct TraceRow {
     epoch: usize,
     seeds: usize,
     trace: f64,
-    /// Monte-Carlo standard error of one seed's trace.
+    /// Monte-Carlo standard error of one seed's trace, an upper bound.
     standard_error: Option<f64>,
     scale_free_trace: f64,
     entropy: f64,
@@ -63,17 +66,35 @@ struct LayerRow {
     share: f64,
 }
 
-/// Accuracies and drops of every course, and Fisher readings.
+/// Control C5: what new statistics of batch norm alone bring back at the end of a deficit; a row of `statistics.csv`.
+#[derive(Serialize)]
+struct StatisticsRow {
+    experiment: String,
+    course: String,
+    seeds: usize,
+    /// Test accuracy with the statistics that training left.
+    stale: f64,
+    /// With statistics of clean images.
+    renewed: f64,
+    gain: f64,
+    gain_ci95_low: Option<f64>,
+    gain_ci95_high: Option<f64>,
+    /// After the clean epochs.
+    trained: f64,
+}
+
+/// Accuracies and drops of every course, Fisher readings, and what statistics of batch norm do.
 ///
 /// # Errors
 /// If a table of a cell cannot be read.
 pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
-    let (mut courses, mut traces, mut last) = (vec![], vec![], vec![]);
+    let (mut courses, mut traces, mut last, mut statistics) = (vec![], vec![], vec![], vec![]);
     for experiment in &results.experiments {
         let curve = Curve::of(results, &experiment.name);
-        // The control of the photos serves the other deficits and the late starts.
-        let base = Curve::of(results, BLUR);
-        let control = match curve.windows(false) {
+        // One clean control serves several deficits, late starts and restarts.
+        let base = Curve::of(results, control_of(&experiment.name));
+        let shortest = curve.window_lengths().first().copied();
+        let control = match shortest.and_then(|length| curve.windows(length)) {
             Some((control, _)) => control,
             None => curve.removal(0),
         };
@@ -94,6 +115,7 @@ pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
                 drop_ci95_low: drop.map(|i| i.low),
                 drop_ci95_high: drop.map(|i| i.high),
             });
+            statistics.extend(statistics_row(results, &experiment.name, arm, &curve)?);
             let read = readings(results, &experiment.name, arm)?;
             if let Some(rows) = read.values().last() {
                 last.extend(layer_rows(&experiment.name, &arm.to_string(), rows));
@@ -106,7 +128,7 @@ pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
                     epoch,
                     seeds: rows.len(),
                     trace: rows.iter().map(|r| trace(r)).sum::<f64>() / n,
-                    standard_error: rows.iter().map(|r| standard_error(r)).sum::<Option<f64>>().map(|e| e / n),
+                    standard_error: rows.iter().map(|r| trace_error(r)).sum::<Option<f64>>().map(|e| e / n),
                     scale_free_trace: rows.iter().map(|r| scale_free_trace(r)).sum::<f64>() / n,
                     entropy: rows.iter().map(|r| r[0].entropy).sum::<f64>() / n,
                 });
@@ -117,12 +139,35 @@ pub fn tables(results: &PaperResults) -> Result<Vec<Table>, Error> {
         Table::from_rows("courses", &courses)?,
         Table::from_rows("fisher", &traces)?,
         Table::from_rows("layers", &last)?,
+        Table::from_rows("statistics", &statistics)?,
     ])
 }
 
-/// Of the sum over layers, which are read from the same draws but add up nearly independently.
-fn standard_error(layers: &[FisherRow]) -> Option<f64> {
-    layers.iter().map(|l| l.standard_error.map(|e| e * e)).sum::<Option<f64>>().map(f64::sqrt)
+fn statistics_row(
+    results: &PaperResults,
+    experiment: &str,
+    arm: Arm,
+    curve: &Curve,
+) -> Result<Option<StatisticsRow>, Error> {
+    let pairs = results.finished(experiment).iter().map(|cell| at_removal(cell, arm));
+    let pairs: Vec<(f64, f64)> = pairs.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let gains: Vec<f64> = pairs.iter().map(|(stale, renewed)| renewed - stale).collect();
+    let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+    let interval = mean_t_interval(&gains, 0.95).ok();
+    Ok(Some(StatisticsRow {
+        experiment: experiment.into(),
+        course: arm.to_string(),
+        seeds: pairs.len(),
+        stale: mean(pairs.iter().map(|p| p.0).collect()),
+        renewed: mean(pairs.iter().map(|p| p.1).collect()),
+        gain: mean(gains),
+        gain_ci95_low: interval.map(|i| i.low),
+        gain_ci95_high: interval.map(|i| i.high),
+        trained: mean(curve.seeds(arm).into_values().collect()),
+    }))
 }
 
 fn layer_rows(experiment: &str, course: &str, seeds: &[Vec<FisherRow>]) -> Vec<LayerRow> {
@@ -167,8 +212,8 @@ pub fn figures(results: &PaperResults) -> Result<Vec<(String, Figure)>, Error> {
     add("removal", removal(results)?);
     add("sensitivity", sensitivity(results)?);
     add("deficits", deficits(results)?);
-    add("controls", controls(results));
-    add("depth", depth(results));
+    add("controls", controls(results)?);
+    add("depth", depth(results)?);
     add("fisher", fisher_over_time(results)?);
     add("trace-and-sensitivity", trace_and_sensitivity(results)?);
     add("layers", layers(results)?);
@@ -189,7 +234,7 @@ fn setting(results: &PaperResults, experiment: &str) -> String {
 
 /// Fig. 1A, in the paper's epochs.
 fn removal(results: &PaperResults) -> Result<Option<Figure>, Error> {
-    let curve = Curve::of(results, BLUR).and(Curve::of(results, LATE));
+    let curve = with_controls(results, BLUR);
     let (Some(clean), [_, _, ..]) = (curve.clean(), &curve.removals()[..]) else { return Ok(None) };
     let scale = PAPER_EPOCHS / clean as f64;
     let points = |arm: &dyn Fn(usize) -> Arm| -> Vec<(f64, Option<Interval>)> {
@@ -222,6 +267,7 @@ fn removal(results: &PaperResults) -> Result<Option<Figure>, Error> {
             .panel(ours)
             .panel(paper)
             .columns(2)
+            .share_y(Share::All)
             .heights([330.])
             .caption("Every course trains as many clean epochs as the control, but at the rate that is left by then."),
     ))
@@ -230,7 +276,8 @@ fn removal(results: &PaperResults) -> Result<Option<Figure>, Error> {
 /// Fig. 1C, in the paper's epochs.
 fn sensitivity(results: &PaperResults) -> Result<Option<Figure>, Error> {
     let (curve, clean) = (Curve::of(results, WINDOWS), Curve::of(results, BLUR).clean());
-    let (Some((control, list)), Some(clean)) = (curve.windows(false), clean) else { return Ok(None) };
+    let shortest = curve.window_lengths().first().and_then(|&length| curve.windows(length));
+    let (Some((control, list)), Some(clean)) = (shortest, clean) else { return Ok(None) };
     let scale = PAPER_EPOCHS / clean as f64;
     let drops: Vec<(f64, Option<Interval>)> =
         list.iter().map(|&(onset, arm)| (onset as f64 * scale, curve.difference(control, arm))).collect();
@@ -255,7 +302,7 @@ fn sensitivity(results: &PaperResults) -> Result<Option<Figure>, Error> {
 
 /// Final accuracy after each deficit beside the late start, and the images themselves.
 fn deficits(results: &PaperResults) -> Result<Option<Figure>, Error> {
-    let late = Curve::of(results, LATE);
+    let late = with_controls(results, BLUR);
     let all: Vec<(&str, Curve)> = std::iter::once(("blur", Curve::of(results, BLUR)))
         .chain(OTHERS.iter().map(|(name, _)| (*name, Curve::of(results, name))))
         .filter(|(_, curve)| !curve.0.is_empty())
@@ -302,8 +349,19 @@ fn deficits(results: &PaperResults) -> Result<Option<Figure>, Error> {
     Ok(Some(figure.panel(images()?).heights(heights)))
 }
 
+/// What a caption says of gates that these experiments miss.
+fn gates_missed(results: &PaperResults, experiments: &[&str]) -> Result<String, Error> {
+    let mut missed = String::new();
+    for experiment in experiments {
+        if let Some(why) = Gate::of(results, &[experiment])?.missed {
+            missed += &format!(" No verdict, {why}");
+        }
+    }
+    Ok(missed)
+}
+
 /// Loss and ratio of errors for each depth (Fig. 3, right).
-fn depth(results: &PaperResults) -> Option<Figure> {
+fn depth(results: &PaperResults) -> Result<Option<Figure>, Error> {
     let (mut names, mut drops, mut ratios) = (vec![], vec![], vec![]);
     let mut latest = 0;
     for (i, experiment) in DEPTHS.into_iter().enumerate() {
@@ -325,8 +383,9 @@ fn depth(results: &PaperResults) -> Option<Figure> {
         latest = at;
     }
     if names.len() < 2 {
-        return None;
+        return Ok(None);
     }
+    let missed = gates_missed(results, &DEPTHS)?;
     let panel = |label: &str, zero: f64, rows: Vec<(f64, f64, f64)>| {
         Panel::new()
             .x(Axis::linear(label))
@@ -334,22 +393,24 @@ fn depth(results: &PaperResults) -> Option<Figure> {
             .layer(Layer::vertical("no loss", zero))
             .layer(Layer::forest("mean and 95 % interval", rows).color(Color::VERMILLION))
     };
-    Some(
+    Ok(Some(
         Figure::new("Do deeper networks lose more?")
             .subtitle(&format!("{}; blur until epoch {latest}, fixed rate", setting(results, DEPTHS[0])))
             .panel(panel("loss of final accuracy (percentage points)", 0., drops))
             .panel(panel("error after blur / error of the control", 1., ratios))
             .columns(2)
             .heights([42. * names.len() as f64 + 60.])
-            .caption("One width at every depth. Paper: larger with depth (Fig. 3, right; no numbers known)."),
-    )
+            .caption(&format!(
+                "One width at every depth. Paper: larger with depth (Fig. 3, right; no numbers known).{missed}"
+            )),
+    ))
 }
 
 /// Trace of the control beside its accuracy and the sensitivity to windows of blur (Fig. 4, left).
 fn trace_and_sensitivity(results: &PaperResults) -> Result<Option<Figure>, Error> {
     let (blur, windows) = (Curve::of(results, BLUR), Curve::of(results, WINDOWS));
     let of = readings(results, BLUR, blur.removal(0))?;
-    if of.is_empty() || windows.windows(false).is_none() {
+    if of.is_empty() || windows.window_lengths().is_empty() {
         return Ok(None);
     }
     let end = blur.clean().unwrap_or(0) as f64;
@@ -374,13 +435,8 @@ fn trace_and_sensitivity(results: &PaperResults) -> Result<Option<Figure>, Error
         .x(x())
         .y(Axis::linear("percentage points"))
         .layer(Layer::horizontal("no loss", 0.));
-    let mut seen = None;
-    for (longest, color) in [(false, Color::VERMILLION), (true, Color::BLUE)] {
-        let Some((control, list)) = windows.windows(longest) else { continue };
-        let Some((_, Arm::Window { length, .. })) = list.first().copied() else { continue };
-        if seen.replace(length) == Some(length) {
-            continue;
-        }
+    for (length, color) in windows.window_lengths().into_iter().zip([Color::VERMILLION, Color::BLUE]) {
+        let Some((control, list)) = windows.windows(length) else { continue };
         let drops: Vec<(f64, Option<Interval>)> =
             list.iter().map(|&(onset, arm)| (onset as f64, windows.difference(control, arm))).collect();
         sensitivity = sensitivity.layer(Layer::band(&format!("window of {length} epochs"), band(&drops)).color(color));
@@ -427,9 +483,9 @@ pub fn images() -> Result<Panel, Error> {
 }
 
 /// What is left of the loss when the controls are taken into account.
-fn controls(results: &PaperResults) -> Option<Figure> {
-    let blur = Curve::of(results, BLUR).and(Curve::of(results, LATE));
-    let (clean, at) = (blur.clean()?, blur.removals().last().copied()?);
+fn controls(results: &PaperResults) -> Result<Option<Figure>, Error> {
+    let blur = with_controls(results, BLUR);
+    let (Some(clean), Some(&at)) = (blur.clean(), blur.removals().last()) else { return Ok(None) };
     let (control, blurred) = (blur.removal(0), blur.removal(at));
     let longer = blur
         .0
@@ -442,23 +498,30 @@ fn controls(results: &PaperResults) -> Option<Figure> {
         ("as described: control - blur".to_string(), blur.difference(control, blurred)),
         ("late start alone (C1): control - C1".into(), blur.difference(control, late)),
         ("beyond a late start: C1 - blur".into(), blur.difference(late, blurred)),
+        ("rate restarted (C3): control - C3".into(), blur.difference(control, Arm::Restart { removal: at, clean })),
+        ("longer training (C4): control - C4".into(), longer.and_then(|arm| blur.difference(control, arm))),
     ];
-    for (name, experiment) in
-        [("fixed rate (C2): control - blur", FIXED), ("digits, fixed rate: control - blur", DIGITS)]
-    {
-        let curve = Curve::of(results, experiment);
-        let last = curve.removals().last().copied().unwrap_or(0);
-        rows.push((name.into(), curve.difference(curve.removal(0), curve.removal(last))));
+    let others = [
+        ("Adam, constant rate", ADAM),
+        ("fixed rate (C2)", FIXED),
+        ("digits, fixed rate", DIGITS),
+        ("ResNet-18", RESNET),
+    ];
+    let mut until = vec![];
+    for (name, experiment) in others {
+        let curve = with_controls(results, experiment);
+        let Some(&last) = curve.removals().last().filter(|n| **n > 0) else { continue };
+        let late = Arm::LateStart { start: last, clean: curve.clean().unwrap_or(0) };
+        let gate = if Gate::of(results, &[experiment])?.missed.is_some() { " (gate missed)" } else { "" };
+        rows.push((format!("{name}{gate}: control - blur"), curve.difference(curve.removal(0), curve.removal(last))));
+        rows.push((format!("{name}{gate}: C1 - blur"), curve.difference(late, curve.removal(last))));
+        until.push(format!("{name} {last}"));
     }
-    rows.push((
-        "rate restarted (C3): control - C3".into(),
-        blur.difference(control, Arm::Restart { removal: at, clean }),
-    ));
-    rows.push(("longer training (C4): control - C4".into(), longer.and_then(|arm| blur.difference(control, arm))));
     let rows: Vec<(String, Interval)> = rows.into_iter().filter_map(|(name, i)| Some((name, i?))).collect();
     if rows.is_empty() {
-        return None;
+        return Ok(None);
     }
+    let missed = gates_missed(results, &others.map(|(_, experiment)| experiment))?;
     let panel = Panel::new()
         .y(Axis::categories("", rows.iter().map(|(name, _)| name.clone())))
         .x(Axis::linear("loss of final accuracy (percentage points)"))
@@ -467,49 +530,69 @@ fn controls(results: &PaperResults) -> Option<Figure> {
             Layer::forest("mean and 95 % interval", rows.iter().map(|(_, i)| (i.estimate, i.low, i.high)))
                 .color(Color::VERMILLION),
         );
-    Some(
+    Ok(Some(
         Figure::new("Is it the blur, or the learning rate that is left after it?")
             .subtitle(&format!("{}; blur until epoch {at} of {clean}", setting(results, BLUR)))
             .panel(panel)
-            .heights([42. * rows.len() as f64 + 40.]),
-    )
+            .heights([34. * rows.len() as f64 + 40.])
+            .caption(&format!("Other learners are blurred until epoch: {}.{missed}", until.join(", "))),
+    ))
 }
 
 /// Trace of the Fisher information over time, raw and with the scale of the weights taken out.
 fn fisher_over_time(results: &PaperResults) -> Result<Option<Figure>, Error> {
     let curve = Curve::of(results, BLUR);
+    let removals = curve.removals();
+    if removals.len() < 2 {
+        return Ok(None);
+    }
+    let colors = [Color::BLACK, Color::BLUE, Color::GREEN, Color::PURPLE, Color::VERMILLION, Color::ORANGE, Color::SKY];
     let mut panels = vec![];
     type Reading = fn(&[FisherRow]) -> f64;
-    for (title, label, of) in [
-        ("trace", "trace of F", trace as Reading),
-        ("trace times squared weights, by layer", "sum of |w|² tr F", scale_free_trace as Reading),
+    type Bound = fn(&[FisherRow]) -> Option<f64>;
+    for (title, label, of, error) in [
+        ("trace", "trace of F", trace as Reading, trace_error as Bound),
+        (
+            "trace times squared weights, by layer",
+            "sum of |w|² tr F",
+            scale_free_trace as Reading,
+            scale_free_error as Bound,
+        ),
     ] {
         let mut panel = Panel::new().title(title).x(Axis::linear("epoch").whole()).y(Axis::log(label));
-        for n in curve.removals() {
+        for (&n, &color) in removals.iter().zip(colors.iter().cycle()) {
             let name = if n == 0 { "control".to_string() } else { format!("blur until {n}") };
-            let line: Vec<(f64, f64)> = readings(results, BLUR, curve.removal(n))?
-                .into_iter()
-                .map(|(epoch, rows)| {
-                    (epoch as f64, (rows.iter().map(|r| of(r).ln()).sum::<f64>() / rows.len() as f64).exp())
-                })
-                .collect();
-            if !line.is_empty() {
-                panel = panel.layer(Layer::line(&name, line).markers(true));
+            let point = |(epoch, rows): (usize, Vec<Vec<FisherRow>>)| {
+                let count = rows.len() as f64;
+                let mean = (rows.iter().map(|r| of(r).ln()).sum::<f64>() / count).exp();
+                // Of the mean over seeds, which draw their labels independently.
+                let squares = rows.iter().map(|r| error(r).map(|e| (e / of(r)).powi(2))).sum::<Option<f64>>();
+                let spread = squares.map_or(f64::NAN, |s| 2. * s.sqrt() / count);
+                (epoch as f64, mean, mean * (-spread).exp(), mean * spread.exp())
+            };
+            let points: Vec<(f64, f64, f64, f64)> =
+                readings(results, BLUR, curve.removal(n))?.into_iter().map(point).collect();
+            if !points.is_empty() {
+                panel = panel.layer(Layer::band(&name, points).color(color).markers(true));
             }
+        }
+        for n in removals.iter().filter(|n| **n > 0) {
+            panel = panel.layer(Layer::vertical("blur goes", *n as f64));
         }
         panels.push(panel);
     }
-    if curve.removals().len() < 2 {
-        return Ok(None);
-    }
     Ok(Some(
         Figure::new("Does blur raise the Fisher information of the weights?")
-            .subtitle(&format!("{}; geometric mean over seeds", setting(results, BLUR)))
+            .subtitle(&format!(
+                "{}; geometric mean over seeds, bands: two Monte-Carlo standard errors",
+                setting(results, BLUR)
+            ))
             .panels(panels)
             .columns(2)
             .heights([330.])
             .caption(
-                "Labels drawn from the network, clean training images. Paper: same shapes expected, no numbers known.",
+                "Labels drawn from the network, clean training images; errors of layers added up, an upper bound. Paper \
+                 (Fig. 4, right): the trace is higher after blur; no numbers known.",
             ),
     ))
 }
@@ -517,12 +600,19 @@ fn fisher_over_time(results: &PaperResults) -> Result<Option<Figure>, Error> {
 /// Share of each layer in the trace over time.
 fn layers(results: &PaperResults) -> Result<Option<Figure>, Error> {
     let (blur, flip) = (Curve::of(results, BLUR), Curve::of(results, OTHERS[0].0));
-    let Some(&at) = blur.removals().last() else { return Ok(None) };
+    let (Some(&at), Some(clean)) = (blur.removals().last(), blur.clean()) else { return Ok(None) };
+    // Pairs of layers share a hue, as the claims do: 1 and 2, 3 and 4, 5, 6 and 7, the last two.
+    let hues = [Color::BLUE, Color::GREEN, Color::ORANGE, Color::VERMILLION, Color::PURPLE];
+    let tint = |layer: usize| match layer % 9 {
+        layer @ 0..4 => (hues[layer / 2], layer % 2 == 1),
+        4 => (hues[2], false),
+        layer => (hues[3 + (layer - 5) / 2], layer % 2 == 0),
+    };
     let mut panels = vec![];
-    for (title, experiment, arm) in [
-        ("control".to_string(), BLUR, blur.removal(0)),
-        (format!("blur until {at}"), BLUR, blur.removal(at)),
-        (format!("upside down until {at}"), OTHERS[0].0, flip.removal(at)),
+    for (title, experiment, arm, gone) in [
+        ("control".to_string(), BLUR, blur.removal(0), None),
+        (format!("blur until {at}"), BLUR, blur.removal(at), Some(at)),
+        (format!("upside down until {at}"), OTHERS[0].0, flip.removal(at), Some(at)),
     ] {
         let of = readings(results, experiment, arm)?;
         let Some(names) = of.values().next().map(|rows| rows[0].iter().map(|l| l.layer.clone()).collect::<Vec<_>>())
@@ -531,13 +621,18 @@ fn layers(results: &PaperResults) -> Result<Option<Figure>, Error> {
         };
         let mut panel = Panel::new()
             .title(&title)
-            .x(Axis::linear("epoch").whole())
+            .x(Axis::linear("epoch").range(0., (at + clean) as f64).whole())
             .y(Axis::linear("share of the trace").range(0., 1.));
         for (i, name) in names.iter().enumerate() {
             let at = |(&epoch, rows): (&usize, &Vec<Vec<FisherRow>>)| {
                 (epoch as f64, rows.iter().map(|r| shares(r)[i]).sum::<f64>() / rows.len() as f64)
             };
-            panel = panel.layer(Layer::area(name, of.iter().map(at)));
+            let (hue, pale) = tint(i);
+            let color = if pale { hue.mix(Color::WHITE, 0.5) } else { hue };
+            panel = panel.layer(Layer::area(name, of.iter().map(at)).color(color));
+        }
+        if let Some(gone) = gone {
+            panel = panel.layer(Layer::vertical("the deficit goes", gone as f64));
         }
         panels.push(panel);
     }

@@ -145,4 +145,67 @@ mod tests {
             assert!((fisher.entropy - entropy).abs() < 1e-5);
         }
     }
+
+    /// Through convolutions and batch norm (running statistics): scores by central differences, the sum over labels weighted
+    /// by their probabilities instead of drawn.
+    #[test]
+    fn trace_of_a_convolutional_network_is_that_of_finite_differences() {
+        let (n, side, classes) = (3, 8, 10);
+        let shape = InputShape::Image { height: side, width: side, channels: 3 };
+        let model = Architecture::AllCnn { width: 6 }.build(&shape, classes, Seed(4), &Device::Cpu).unwrap();
+        for (name, buffer) in &model.parameters.buffers {
+            // Means below zero keep most units awake.
+            let (scale, shift) = if name.ends_with("variance") { (0.3, 0.) } else { (0., -0.2) };
+            buffer.set(&buffer.ones_like().unwrap().affine(scale, shift).unwrap()).unwrap();
+        }
+        let mut stream = Seed(5).stream("x");
+        let x: Vec<f32> = (0..n * side * side * 3).map(|_| StandardNormal.sample(&mut stream)).collect();
+        let x = Tensor::from_vec(x, (n, side, side, 3), &Device::Cpu).unwrap();
+        let log_probabilities = || -> Vec<Vec<f64>> {
+            let logits = model.forward(&mut Graph::inference(), &x).unwrap().tensor().to_vec2::<f32>().unwrap();
+            let row = |z: &Vec<f32>| {
+                let total: f64 = z.iter().map(|&z| f64::from(z).exp()).sum();
+                z.iter().map(|&z| f64::from(z) - total.ln()).collect()
+            };
+            logits.iter().map(row).collect()
+        };
+        let now = log_probabilities();
+        let by_differences = |name: &str| {
+            let var = &model.parameters.trainable[name].var;
+            let (dims, start) = (var.dims().to_vec(), var.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let mut trace = 0.;
+            for i in 0..start.len() {
+                let step = 5e-3;
+                let moved = |by: f32| {
+                    let mut weights = start.clone();
+                    weights[i] += by;
+                    var.set(&Tensor::from_vec(weights, dims.clone(), &Device::Cpu).unwrap()).unwrap();
+                    log_probabilities()
+                };
+                let (up, down) = (moved(step), moved(-step));
+                for (image, p) in now.iter().enumerate() {
+                    for y in 0..classes {
+                        let score = (up[image][y] - down[image][y]) / (2. * f64::from(step));
+                        trace += p[y].exp() * score.powi(2) / n as f64;
+                    }
+                }
+            }
+            var.set(&Tensor::from_vec(start, dims, &Device::Cpu).unwrap()).unwrap();
+            trace
+        };
+        // Each image many times: the same mean, with little left of the draws.
+        let again = |range: std::ops::Range<usize>| {
+            let chosen: Vec<u32> = range.map(|i| (i % n) as u32).collect();
+            x.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)
+        };
+        let fisher = Fisher::read(&model, 3_000, 1, &mut Seed(6).stream("labels"), again).unwrap();
+        for layer in ["conv1", "conv3", "conv8", "output"] {
+            let read = fisher.layers.iter().find(|l| l.layer == layer).unwrap();
+            let (exact, error) = (by_differences(&format!("{layer}.weight")), read.standard_error.unwrap());
+            // A kink of ReLU within the step is all that differences get wrong.
+            let allowed = 4. * error + 0.02 * exact;
+            assert!((read.trace - exact).abs() < allowed, "{layer}: {} not {exact}, error {error}", read.trace);
+            assert!(error < 0.1 * exact, "{layer}: error {error} of {exact}");
+        }
+    }
 }

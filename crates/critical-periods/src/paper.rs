@@ -50,7 +50,11 @@ impl Paper for CriticalPeriods {
         let rate = if matches!(config.schedule, Schedule::Constant { .. }) { "-fixed" } else { "" };
         let courses = match config.arms.first() {
             _ if config.arms.iter().any(|arm| matches!(arm, Arm::Window { .. })) => "windows",
+            Some(Arm::LateStart { .. }) if config.arms.iter().any(|arm| matches!(arm, Arm::Restart { .. })) => {
+                "controls"
+            }
             Some(Arm::LateStart { .. }) => "late-starts",
+            Some(Arm::Restart { .. }) => "restarts",
             _ => "removals",
         };
         let deficit = config.deficit.name();

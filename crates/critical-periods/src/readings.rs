@@ -1,7 +1,7 @@
 //! What tables, figures and verdicts read from finished cells. Accuracies are in per cent; a drop is in percentage points,
 //! control minus course, both of one seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use retrial_core::results::{Error, Finished, Results};
 use retrial_core::stats::{Interval, mean_t_interval};
@@ -9,6 +9,7 @@ use retrial_core::stats::{Interval, mean_t_interval};
 use crate::CriticalPeriods;
 use crate::config::Arm;
 use crate::course::{plan, trained_by};
+use crate::experiments::{BLUR, LATE, control_of, controls_of};
 use crate::trial::{Epoch, FisherRow};
 
 /// The paper's results at one profile.
@@ -35,6 +36,21 @@ impl Curve {
         for (arm, seeds) in other.0 {
             self.0.entry(arm).or_default().extend(seeds);
         }
+        self
+    }
+
+    /// Of some seeds alone.
+    pub fn only(mut self, seeds: &BTreeSet<u64>) -> Self {
+        for of_arm in self.0.values_mut() {
+            of_arm.retain(|seed, _| seeds.contains(seed));
+        }
+        self.0.retain(|_, of_arm| !of_arm.is_empty());
+        self
+    }
+
+    /// Courses without any deficit alone: controls and late starts.
+    fn clean_courses(mut self) -> Self {
+        self.0.retain(|arm, _| arm.is_control() || matches!(arm, Arm::LateStart { .. }));
         self
     }
 
@@ -66,11 +82,7 @@ impl Curve {
 
     /// Clean epochs after a removal: those of the shortest removal course.
     pub fn clean(&self) -> Option<usize> {
-        let lengths = self.0.keys().filter_map(|arm| match arm {
-            Arm::Removal { clean, .. } => Some(*clean),
-            _ => None,
-        });
-        lengths.min()
+        self.0.keys().filter_map(Arm::clean_after_removal).min()
     }
 
     /// Removal epochs in order, those of the longer training of C4 left out.
@@ -88,13 +100,17 @@ impl Curve {
         Arm::Removal { removal, clean: self.clean().unwrap_or(0) }
     }
 
-    /// Windows of the shortest (or longest) length in order of their onset, and the control of the same length.
-    pub fn windows(&self, longest: bool) -> Option<(Arm, Vec<(usize, Arm)>)> {
-        let lengths = self.0.keys().filter_map(|arm| match arm {
+    /// Lengths of the windows, the shortest first.
+    pub fn window_lengths(&self) -> Vec<usize> {
+        let length = |arm: &Arm| match arm {
             Arm::Window { length, .. } => Some(*length),
             _ => None,
-        });
-        let wanted = if longest { lengths.max() } else { lengths.min() }?;
+        };
+        self.0.keys().filter_map(length).collect::<BTreeSet<usize>>().into_iter().collect()
+    }
+
+    /// Windows of a length in order of their onset, and the control that is as long as they are.
+    pub fn windows(&self, wanted: usize) -> Option<(Arm, Vec<(usize, Arm)>)> {
         let windows: Vec<(usize, Arm)> = self
             .0
             .keys()
@@ -108,20 +124,51 @@ impl Curve {
     }
 }
 
-/// Test accuracy of the control in per cent at each epoch, mean over seeds of `experiment`.
+/// The courses of an experiment with the clean control, the late starts (C1) and the restarts (C3) that belong to it,
+/// wherever these were trained.
+pub fn with_controls(results: &PaperResults, experiment: &str) -> Curve {
+    let own = Curve::of(results, experiment).and(Curve::of(results, &controls_of(experiment)));
+    let base = if own.0.keys().any(Arm::is_control) { experiment } else { control_of(experiment) };
+    let late = if base == BLUR { Curve::of(results, LATE) } else { Curve::default() };
+    let shared = Curve::of(results, base).and(Curve::of(results, &controls_of(base))).and(late);
+    shared.clean_courses().and(own)
+}
+
+/// Test accuracy of the control of each seed in per cent, by epoch.
+pub fn learning_curves(results: &PaperResults, experiment: &str) -> Result<BTreeMap<u64, Vec<(usize, f64)>>, Error> {
+    let mut curves = BTreeMap::new();
+    for cell in results.finished(experiment) {
+        let Some(control) = cell.config.arms.iter().find(|arm| arm.is_control()) else { continue };
+        let name = control.to_string();
+        let rows = cell.epochs::<Epoch>()?.into_iter().filter(|row| row.arm == name);
+        let curve = rows.filter_map(|row| Some((row.epoch, 100. * row.test_accuracy?))).collect();
+        curves.insert(cell.config.seed, curve);
+    }
+    Ok(curves)
+}
+
+/// The mean of [`learning_curves`] over seeds.
 pub fn learning_curve(results: &PaperResults, experiment: &str) -> Result<Vec<(usize, f64)>, Error> {
     let mut sums: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
-    for cell in results.finished(experiment) {
-        let control = cell.config.arms.iter().find(|arm| arm.is_control());
-        let Some(name) = control.map(ToString::to_string) else { continue };
-        for row in cell.epochs::<Epoch>()?.into_iter().filter(|row| row.arm == name) {
-            if let Some(accuracy) = row.test_accuracy {
-                let sum = sums.entry(row.epoch).or_default();
-                *sum = (sum.0 + 100. * accuracy, sum.1 + 1);
-            }
-        }
+    for (epoch, accuracy) in learning_curves(results, experiment)?.into_values().flatten() {
+        let sum = sums.entry(epoch).or_default();
+        *sum = (sum.0 + accuracy, sum.1 + 1);
     }
     Ok(sums.into_iter().map(|(epoch, (sum, n))| (epoch, sum / n as f64)).collect())
+}
+
+/// Control C5: accuracy in per cent at the end of the deficit, before anything was trained on clean images, with the
+/// statistics of batch norm as training left them, and taken anew from clean images.
+pub fn at_removal(cell: &Finished<CriticalPeriods>, arm: Arm) -> Result<Option<(f64, f64)>, Error> {
+    let Arm::Removal { removal, .. } = arm else { return Ok(None) };
+    let plan = plan(&cell.config.arms);
+    let Some(index) = plan.iter().position(|run| run.arm == arm) else { return Ok(None) };
+    let Some(by) = removal.checked_sub(1).and_then(|at| trained_by(&plan, index).get(at).copied()) else {
+        return Ok(None);
+    };
+    let by = plan[by].arm.to_string();
+    let row = cell.epochs::<Epoch>()?.into_iter().find(|row| row.arm == by && row.epoch == removal);
+    Ok(row.and_then(|row| Some((100. * row.stale_accuracy?, 100. * row.test_accuracy?))))
 }
 
 /// First epoch from which the control, smoothed over three epochs, is within half a percentage point of its end.
@@ -159,6 +206,17 @@ pub fn trace(layers: &[FisherRow]) -> f64 {
 /// Sum over the layers of trace times squared norm of the weights, which the scale of weights leaves alone.
 pub fn scale_free_trace(layers: &[FisherRow]) -> f64 {
     layers.iter().map(|layer| layer.trace * layer.square_norm).sum()
+}
+
+/// Monte-Carlo standard error of [`trace`], if all layers were as wrong the same way at once: layers are read from the same
+/// draws and so are not independent, and the sum of their errors is an upper bound.
+pub fn trace_error(layers: &[FisherRow]) -> Option<f64> {
+    layers.iter().map(|layer| layer.standard_error).sum()
+}
+
+/// The same bound for [`scale_free_trace`].
+pub fn scale_free_error(layers: &[FisherRow]) -> Option<f64> {
+    layers.iter().map(|layer| layer.standard_error.map(|error| error * layer.square_norm)).sum()
 }
 
 /// Share of each layer in the trace.

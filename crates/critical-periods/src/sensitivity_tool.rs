@@ -62,10 +62,10 @@ pub struct Window {
     pub length: f64,
     /// In order of the onset.
     pub onsets: Vec<Onset>,
-    /// Onset of the largest mean drop, over the seeds that have every onset if there are any.
-    pub peak: f64,
-    /// Seeds that have every onset.
+    /// Seeds that have every onset. They alone say where the peak is and what the trend; if there are none, all do.
     pub complete: usize,
+    /// Onset of the largest mean drop; none with one onset, or if all mean drops are equal.
+    pub peak: Option<f64>,
     /// Its 95 % bootstrap interval over seeds; none with fewer than two seeds that have every onset.
     pub peak_interval: Option<Interval>,
     /// Spearman correlation of onset and mean drop, and its p value; none with fewer than three onsets.
@@ -77,6 +77,8 @@ pub struct Window {
 pub struct Report {
     /// By length.
     pub windows: Vec<Window>,
+    /// Seeds that have a control and no run.
+    pub idle_controls: Vec<u64>,
 }
 
 impl Report {
@@ -90,11 +92,15 @@ impl Report {
         if rows.is_empty() {
             return Err(content("has a header and no rows; write one row for each run"));
         }
-        // One scale for the whole file: the first row beyond 1 makes it per cent, and then no row may look like a share.
-        let percent = rows.iter().any(|row| row.accuracy > 1.);
-        if percent && let Some(row) = rows.iter().find(|row| row.accuracy > 0. && row.accuracy <= 1.) {
+        // One scale for the whole file: what most rows look like. 0 may be either.
+        let (shares, percents): (Vec<&Row>, Vec<&Row>) =
+            rows.iter().filter(|row| row.accuracy > 0.).partition(|row| row.accuracy <= 1.);
+        let percent = shares.len() <= percents.len() && !percents.is_empty();
+        let odd = if percent { shares.first() } else { percents.first() };
+        if let Some(row) = odd {
+            let others = if percent { "per cent" } else { "shares" };
             let problem = format!(
-                "an accuracy of {} where others are per cent; write all as shares from 0 to 1, or all from 0 to 100",
+                "an accuracy of {} where others are {others}; write all as shares from 0 to 1, or all from 0 to 100",
                 row.accuracy
             );
             return Err(Error::Line { path: path.into(), line: row.line, problem });
@@ -135,8 +141,8 @@ impl Report {
                 None => windows.push(Window {
                     length,
                     onsets: vec![onset],
-                    peak: 0.,
                     complete: 0,
+                    peak: None,
                     peak_interval: None,
                     trend: None,
                 }),
@@ -146,7 +152,9 @@ impl Report {
             return Err(content("has controls only; add runs with an onset and a window"));
         }
         windows.iter_mut().for_each(Window::judge);
-        Ok(Self { windows })
+        let has_runs = |seed: &u64| windows.iter().flat_map(|w| &w.onsets).any(|o| o.drops.contains_key(seed));
+        let idle_controls = controls.keys().copied().filter(|seed| !has_runs(seed)).collect();
+        Ok(Self { windows, idle_controls })
     }
 
     /// `onset,window,n,mean_drop,ci95_low,ci95_high`, drops in percentage points.
@@ -168,20 +176,31 @@ impl Report {
             let seeds: std::collections::BTreeSet<u64> =
                 w.onsets.iter().flat_map(|o| o.drops.keys().copied()).collect();
             text += &format!("Window of {} epochs, {} onsets, {} seeds", w.length, w.onsets.len(), seeds.len());
-            text += &match seeds.len() - w.complete {
-                0 => ".\n".to_string(),
-                left => format!("; {left} of them lack an onset and are left out of the peak.\n"),
+            text += &match (seeds.len() - w.complete, w.complete) {
+                (0, _) => ".\n".to_string(),
+                (_, 0) => "; none has every onset, so each onset is the mean of its own seeds.\n".into(),
+                (left, _) => format!("; {left} of them lack an onset and are left out of the peak and the trend.\n"),
             };
-            text += &match &w.peak_interval {
-                Some(i) => format!("  most sensitive at onset {} (95 % over seeds: {} to {})\n", w.peak, i.low, i.high),
-                None => format!("  most sensitive at onset {} (no interval: fewer than two complete seeds)\n", w.peak),
+            text += &match (w.peak, &w.peak_interval) {
+                (None, _) if w.onsets.len() == 1 => "  one onset has no peak; add runs at other onsets\n".to_string(),
+                (None, _) => "  no peak: the mean drop is the same at every onset\n".into(),
+                (Some(peak), Some(i)) => {
+                    format!("  most sensitive at onset {peak} (95 % over seeds: {} to {})\n", i.low, i.high)
+                }
+                (Some(peak), None) => {
+                    format!("  most sensitive at onset {peak} (no interval: fewer than two complete seeds)\n")
+                }
             };
             let at = |o: &Onset| format!("{} at {}", short(o.mean), o.onset);
             let drops: Vec<String> = w.onsets.iter().map(at).collect();
-            text += &format!("  mean drop in percentage points: {}\n", drops.join(", "));
+            text += &format!("  mean drop in percentage points, all seeds: {}\n", drops.join(", "));
             if let Some((r, p)) = w.trend {
                 text += &format!("  Spearman correlation of onset and drop: {r:.2} (p = {})\n", short(p));
             }
+        }
+        if !self.idle_controls.is_empty() {
+            let seeds: Vec<String> = self.idle_controls.iter().map(u64::to_string).collect();
+            text += &format!("Controls without any run, left out: seed {}.\n", seeds.join(", "));
         }
         text
     }
@@ -208,26 +227,32 @@ impl Report {
 
 impl Window {
     fn judge(&mut self) {
-        let top = |means: &[f64]| (0..means.len()).max_by(|&a, &b| means[a].total_cmp(&means[b]).then(b.cmp(&a)));
-        let means: Vec<f64> = self.onsets.iter().map(|o| o.mean).collect();
         let onsets: Vec<f64> = self.onsets.iter().map(|o| o.onset).collect();
-        self.trend = (onsets.len() >= 3).then(|| spearman(&onsets, &means).ok()).flatten().map(|c| (c.r, c.p));
         let complete: Vec<u64> = self.onsets[0]
             .drops
             .keys()
             .copied()
             .filter(|seed| self.onsets.iter().all(|o| o.drops.contains_key(seed)))
             .collect();
-        let peak_of = |chosen: &[usize]| {
-            let mean = |o: &Onset| chosen.iter().map(|&i| o.drops[&complete[i]]).sum::<f64>() / chosen.len() as f64;
-            let means: Vec<f64> = self.onsets.iter().map(mean).collect();
-            vec![top(&means).map_or(f64::NAN, |i| onsets[i])]
-        };
         self.complete = complete.len();
+        let means_of = |chosen: &[usize]| -> Vec<f64> {
+            let mean = |o: &Onset| chosen.iter().map(|&i| o.drops[&complete[i]]).sum::<f64>() / chosen.len() as f64;
+            self.onsets.iter().map(mean).collect()
+        };
+        let top = |means: &[f64]| {
+            let top = (0..means.len()).max_by(|&a, &b| means[a].total_cmp(&means[b]).then(b.cmp(&a)));
+            top.map_or(f64::NAN, |i| onsets[i])
+        };
         let all: Vec<usize> = (0..complete.len()).collect();
-        self.peak = if all.is_empty() { top(&means).map_or(0., |i| onsets[i]) } else { peak_of(&all)[0] };
-        let draws = bootstrap(complete.len(), DRAWS, &mut Seed(0).stream("sensitivity"), peak_of).ok();
-        self.peak_interval = draws.and_then(|b| b.interval(0, 0.95).ok());
+        let means = if all.is_empty() { self.onsets.iter().map(|o| o.mean).collect() } else { means_of(&all) };
+        // Drops are differences of decimal numbers: equal ones may differ in the last bit.
+        let flat = means.iter().all(|m| (m - means[0]).abs() < 1e-9);
+        let peak_interval =
+            bootstrap(complete.len(), DRAWS, &mut Seed(0).stream("sensitivity"), |chosen| vec![top(&means_of(chosen))]);
+        let peak_interval = peak_interval.ok().and_then(|b| b.interval(0, 0.95).ok()).filter(|_| !flat);
+        self.peak = (!flat).then(|| top(&means));
+        self.trend = (onsets.len() >= 3).then(|| spearman(&onsets, &means).ok()).flatten().map(|c| (c.r, c.p));
+        self.peak_interval = peak_interval;
     }
 }
 
@@ -245,10 +270,13 @@ fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
     let header = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
     let mut places = [0; 4];
     for (place, name) in places.iter_mut().zip(COLUMNS) {
-        *place = header
-            .iter()
-            .position(|h| h == name)
+        let mut found = header.iter().enumerate().filter(|(_, h)| *h == name).map(|(i, _)| i);
+        *place = found
+            .next()
             .ok_or_else(|| at(1, format!("there is no column `{name}`; the header must be {}", COLUMNS.join(","))))?;
+        if found.next().is_some() {
+            return Err(at(1, format!("the column `{name}` stands twice; remove one")));
+        }
     }
     let mut rows = vec![];
     for record in reader.records() {
@@ -273,6 +301,10 @@ fn read(path: &Path, text: &str) -> Result<Vec<Row>, Error> {
             "" => None,
             onset => Some((number("onset", onset, f64::INFINITY)?, number("window", window, f64::INFINITY)?)),
         };
+        if window.is_some_and(|(_, length)| length == 0.) {
+            let problem = "a window of 0 epochs is no deficit; leave the onset empty if this is the control";
+            return Err(at(line, problem.into()));
+        }
         rows.push(Row { line, seed, window, accuracy: number("accuracy", accuracy, 100.)? });
     }
     Ok(rows)
@@ -295,7 +327,7 @@ mod tests {
         let report = Report::new(Path::new("runs.csv"), RUNS).unwrap();
         let [window] = &report.windows[..] else { panic!("one window") };
         let means: Vec<f64> = window.onsets.iter().map(|o| (o.mean * 1e9).round() / 1e9).collect();
-        assert_eq!((means, window.peak), (vec![3.5, 6.5, 0.5], 4.));
+        assert_eq!((means, window.peak), (vec![3.5, 6.5, 0.5], Some(4.)));
         assert_eq!(window.peak_interval.map(|i| (i.low, i.high)), Some((4., 4.)));
         // Two seeds: half-width t(0.975, 1) * sd / sqrt(2) = 12.706 * 0.5.
         assert!((window.onsets[0].interval.unwrap().high - 9.853).abs() < 1e-3);
@@ -311,8 +343,41 @@ mod tests {
     #[test]
     fn seeds_without_every_onset_do_not_move_the_peak() {
         let report = Report::new(Path::new("runs.csv"), &format!("{RUNS}3,,,0.90\n3,0,4,0.10\n")).unwrap();
-        assert_eq!((report.windows[0].peak, report.windows[0].complete), (4., 2));
+        assert_eq!((report.windows[0].peak, report.windows[0].complete), (Some(4.), 2));
         assert!(report.text().contains("3 seeds; 1 of them lack an onset"), "{}", report.text());
+    }
+
+    /// Complete seeds rise by 1, 3, 5 pp; seed 3 alone would turn the trend to -0.5.
+    #[test]
+    fn seeds_without_every_onset_do_not_move_the_trend() {
+        let text = "seed,onset,window,accuracy\n1,,,90\n2,,,90\n3,,,90\n1,0,4,89\n2,0,4,89\n1,4,4,87\n2,4,4,87\n\
+                    1,8,4,85\n2,8,4,85\n3,0,4,50\n";
+        let report = Report::new(Path::new("runs.csv"), text).unwrap();
+        let window = &report.windows[0];
+        assert_eq!(window.peak, Some(8.));
+        assert!(window.trend.unwrap().0 > 0.999);
+        assert!(report.text().contains("left out of the peak and the trend"), "{}", report.text());
+    }
+
+    #[test]
+    fn one_onset_or_equal_drops_have_no_peak() {
+        let of = |rows: &str| {
+            let text = format!("seed,onset,window,accuracy\n1,,,0.9\n2,,,0.9\n{rows}");
+            Report::new(Path::new("runs.csv"), &text).unwrap()
+        };
+        let one = of("1,0,4,0.8\n2,0,4,0.7\n");
+        assert_eq!((one.windows[0].peak, one.windows[0].peak_interval), (None, None));
+        assert!(one.text().contains("one onset has no peak"), "{}", one.text());
+        let flat = of("1,0,4,0.8\n1,4,4,0.8\n2,0,4,0.7\n2,4,4,0.7\n");
+        assert_eq!((flat.windows[0].peak, flat.windows[0].peak_interval), (None, None));
+        assert!(flat.text().contains("same at every onset"), "{}", flat.text());
+    }
+
+    #[test]
+    fn a_control_without_runs_is_named() {
+        let report = Report::new(Path::new("runs.csv"), &format!("{RUNS}7,,,0.90\n")).unwrap();
+        assert_eq!(report.idle_controls, [7]);
+        assert!(report.text().contains("Controls without any run, left out: seed 7."), "{}", report.text());
     }
 
     #[test]
@@ -324,6 +389,9 @@ mod tests {
             ("seed,onset,window,accuracy\n1,,,0.9\n2,0,4,0.8\n", vec!["line 3", "seed 2 has no control"]),
             ("seed,onset,window,accuracy\n1,,,0.9\n1,0,4,0.8\n1,0,4,0.7\n", vec!["line 4", "twice"]),
             ("seed,onset,window,accuracy\n1,,,90\n1,0,4,0.8\n", vec!["line 3", "0.8", "per cent"]),
+            ("seed,onset,window,accuracy\n1,,,0.9\n1,0,4,0.8\n1,4,4,1.2\n", vec!["line 4", "1.2", "others are shares"]),
+            ("seed,onset,window,accuracy,accuracy\n1,,,0.9,0.9\n", vec!["line 1", "`accuracy` stands twice"]),
+            ("seed,onset,window,accuracy\n1,,,0.9\n1,0,0,0.8\n", vec!["line 3", "window of 0 epochs"]),
             ("seed,onset,window,accuracy\n1,,,nan\n", vec!["line 2", "`nan`"]),
             ("seed,onset,window,accuracy\n1,,,101\n", vec!["line 2", "0 to 100"]),
             ("seed,onset,window,accuracy\nx,,,0.9\n", vec!["line 2", "`x` is no seed"]),

@@ -141,8 +141,9 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
                 forks.insert(place.depth, learner.capture(place.depth)?);
             }
         } else if course.shared == course.steps.len() {
-            // Wholly shared with a longer course: only its accuracy is its own.
-            place.last = vec![learner.test()?];
+            // The same epochs as the course before under another name: the same end.
+            let before = place.outcomes.last().ok_or_else(|| CellError::other("a course before was not trained"))?;
+            place.last = vec![before.accuracy];
         }
         if place.depth == course.steps.len() {
             let accuracy = place.last.iter().sum::<f64>() / place.last.len() as f64;
@@ -161,6 +162,8 @@ pub fn train(config: &Config, run: &mut CellRun) -> Result<Summary, CellError> {
 /// What no course could be trained with.
 fn check(config: &Config) -> Result<(), CellError> {
     let measure = config.measure;
+    // Its last epochs would be those of another course in part, and tested only where that one is.
+    let parts_late = |run: &Run| run.shared < run.steps.len() && run.shared + measure.last > run.steps.len();
     let faults = [
         (config.batch == 0, "`batch` must be at least 1"),
         (config.arms.is_empty(), "`arms` names no course"),
@@ -168,6 +171,10 @@ fn check(config: &Config) -> Result<(), CellError> {
         (
             measure.every == 0 || measure.last == 0 || measure.re_estimate == 0,
             "`measure.every`, `measure.last` and `measure.re_estimate` must be at least 1",
+        ),
+        (
+            plan(&config.arms).iter().any(parts_late),
+            "two courses of `arms` part within their last `measure.last` epochs",
         ),
         (
             config.probe.is_some_and(|p| p.every == 0 || p.batch == 0 || p.images > config.task.train),
