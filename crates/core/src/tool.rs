@@ -66,9 +66,15 @@ pub fn out(what: &str) -> Arg {
 /// The text of the user's file, with line ends of any system turned into `\n` and without a byte order mark.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If it cannot be read, or is no UTF-8 text.
 pub fn read(path: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let text = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let lines = |end: u8| text.iter().filter(|&&byte| byte == end).count();
+        let line = 1 + lines(b'\n').max(lines(b'\r')) as u64;
+        Error::Line { path: path.into(), line, problem: "bytes that are no UTF-8 text; save the file as UTF-8".into() }
+    })?;
     let text = text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text);
     Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
 }
@@ -121,6 +127,12 @@ mod tests {
     #[test]
     fn files_are_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
+        for end in ["\n", "\r\n", "\r"] {
+            let bytes = [format!("a{end}1{end}").as_bytes(), b"\xff2"].concat();
+            write(folder.path(), "latin.csv", &bytes).unwrap();
+            let broken = read(&folder.path().join("latin.csv")).unwrap_err().to_string();
+            assert!(broken.contains("latin.csv, line 3: ") && broken.ends_with("save the file as UTF-8"), "{broken}");
+        }
         let absent = read(&folder.path().join("none.csv")).unwrap_err().to_string();
         assert!(absent.contains("none.csv: cannot be read"), "{absent}");
         let out = folder.path().join("a/b");

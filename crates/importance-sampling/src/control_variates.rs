@@ -209,7 +209,10 @@ fn combine(x: &Weights, a: f64, y: &Weights, b: f64) -> Result<Weights, CellErro
 
 #[cfg(test)]
 mod tests {
+    use retrial_core::data::{Inputs, Split};
+    use retrial_core::experiment::Profile;
     use retrial_core::model::{Architecture, InputShape};
+    use retrial_core::train::OptimiserConfig;
 
     use super::*;
 
@@ -318,5 +321,58 @@ mod tests {
         let (plain, right, published) = (spread(None), spread(Some(RIGHT)), spread(Some(PUBLISHED)));
         assert!(right < 0.1 * plain, "{right} of {plain}");
         assert!(published > 3. * plain, "{published} of {plain}");
+    }
+
+    /// Twelve images of four pixels, SGD without momentum, and a snapshot that moves every `inner` updates.
+    fn trained(variant: ControlVariate, inner: u64) -> (Learner, Task, Snapshot) {
+        let pixels = (0..SAMPLES as u32 * 4).map(|i| (i * 37 % 251) as u8).collect();
+        let inputs = Inputs::Images { pixels, channels: 1, height: 2, width: 2 };
+        let task = Task::of(Split { inputs, labels: (0..SAMPLES as u32).map(|i| i * 7 % 3).collect() }, 3);
+        let cells = crate::experiments::grid(Profile::Smoke, Some(1)).into_iter().flat_map(|e| e.cells);
+        let mut config = cells.into_iter().next().unwrap();
+        config.architecture = Architecture::KerasMlp { widths: vec![6] };
+        config.optimiser = OptimiserConfig::sgd(0., 0.);
+        let learner = Learner::new(&config, &task, Seed(1), &Device::Cpu).unwrap();
+        let snapshot = Snapshot::new(&config, variant, inner, &task, &learner, Seed(1), &Device::Cpu).unwrap();
+        (learner, task, snapshot)
+    }
+
+    /// 4, then 6, 9, and 13.5 of which the set has 12: the samples that the snapshot's gradient is taken over.
+    #[test]
+    fn the_part_of_scsg_grows_up_to_the_whole_set() {
+        let (learner, task, mut snapshot) = trained(ControlVariate::Scsg { first: 4, growth: 1.5 }, 1);
+        let sizes = (0..5).map(|update| snapshot.refresh(&learner, &task, Seed(1), update, &Device::Cpu).unwrap());
+        assert_eq!(sizes.collect::<Vec<_>>(), [4, 6, 9, 12, 12]);
+    }
+
+    /// The first update in closed form, `y = x - rate mean / 2`, since at the snapshot every batch gives the mean gradient
+    /// and `z` moves by `rate mean`; at the next refresh the snapshot is the mean of the iterates, and `x` lies half-way
+    /// to `z`.
+    #[test]
+    fn katyusha_moves_its_snapshot_to_the_mean_of_the_iterates() {
+        let rate = 0.2;
+        let (mut learner, task, mut snapshot) = trained(ControlVariate::Katyusha { published_sign: false }, 2);
+        let start = learner.model.parameters.weights().unwrap();
+        let (all, batch): (Vec<u32>, [u32; 3]) = ((0..SAMPLES as u32).collect(), [1, 5, 8]);
+        let step = |learner: &mut Learner, snapshot: &mut Snapshot, update: u64| {
+            let (_, trained) = snapshot.step(learner, &task, &batch, (Seed(1), update, rate), &Device::Cpu).unwrap();
+            (trained, learner.model.parameters.weights().unwrap())
+        };
+        let whole = task.batch(&all, Seed(1), 0, &Device::Cpu).unwrap();
+        let mean = gradient(&learner.model, &whole, &task.labels(&all));
+        let (trained, first) = step(&mut learner, &mut snapshot, 0);
+        assert_eq!(trained, 2 * batch.len() + SAMPLES);
+        let closed = combine(&start, 1., &mean, -rate / 2.).unwrap();
+        assert!(square_distance(&first, &closed) < 1e-12);
+        let z = snapshot.katyusha.as_ref().unwrap().z.clone();
+        assert!(square_distance(&z, &combine(&start, 1., &mean, -rate).unwrap()) < 1e-12);
+
+        let (trained, second) = step(&mut learner, &mut snapshot, 1);
+        assert_eq!(trained, 2 * batch.len());
+        snapshot.refresh(&learner, &task, Seed(1), 2, &Device::Cpu).unwrap();
+        let middle = combine(&first, 0.5, &second, 0.5).unwrap();
+        assert!(square_distance(&snapshot.model.parameters.weights().unwrap(), &middle) < 1e-12);
+        assert!(square_distance(&snapshot.mean, &gradient(&snapshot.model, &whole, &task.labels(&all))) < 1e-10);
+        assert_eq!(snapshot.katyusha.as_ref().unwrap().count, 0);
     }
 }

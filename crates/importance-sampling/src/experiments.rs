@@ -218,7 +218,7 @@ impl Scale {
             sequence_seeds: 5,
             variates_train: 10_000,
             variates_updates: 4000,
-            variates_rates: &[0.02, 0.1, 0.5],
+            variates_rates: &[0.02, 0.1, 0.5, 1., 2.],
             variates_inner: &[100, 400],
             variates_seeds: 3,
             limits_updates: 3000,
@@ -545,7 +545,7 @@ fn paper(seeds: Option<usize>) -> Vec<Experiment<Config>> {
     let documented = digits(60_000, 10_000, of_updates(4690, 128), 10);
     let bound = importance(Score::UpperBound, 128, 640, None);
     let by_updates = Config { budget: Budget::Updates(4690), ..documented.clone() };
-    let mut ablation = vec![];
+    let mut ablation = sweep(&ten, &[Method::Uniform], seeds);
     for presample in [256, 384, 512, 640, 1024] {
         ablation.extend(sweep(&ten, &[importance(Score::UpperBound, 128, presample, Some(1.5))], seeds));
     }

@@ -130,3 +130,37 @@ fn clip(model: &Model, gradients: &mut Gradients, most: f64) -> Result<(), CellE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use retrial_core::model::{Architecture, InputShape};
+
+    use super::*;
+    use crate::sampling::Distribution;
+
+    /// The weighted gradient of one drawn sample, averaged over what may be drawn, is that of the whole pre-sample.
+    #[test]
+    fn weights_leave_the_gradient_unbiased() {
+        let x: Vec<f32> = (0..20).map(|i| ((i * 7 % 11) as f32 - 5.) / 4.).collect();
+        let x = Tensor::from_vec(x, (4, 5), &Device::Cpu).unwrap();
+        let labels = [0, 2, 1, 1];
+        let model = Architecture::KerasMlp { widths: vec![6] }
+            .build(&InputShape::Vector { dim: 5 }, 3, Seed(1), &Device::Cpu)
+            .unwrap();
+        let of = |pass: Pass| -> Vec<f64> {
+            let gradients = model.parameters.trainable.values().filter_map(|p| pass.gradients.get(&p.var));
+            gradients.flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap()).map(f64::from).collect()
+        };
+        let whole = Learner::gradients(&model, &x, &labels, |_| None).unwrap();
+        let g = Distribution::new(&whole.readout.bounds);
+        let whole = of(whole);
+        let mut mean = vec![0.; whole.len()];
+        for i in 0..4 {
+            let weight = g.weight(i);
+            let one = Learner::gradients(&model, &x.narrow(0, i, 1).unwrap(), &labels[i..=i], |_| Some(vec![weight]));
+            mean.iter_mut().zip(of(one.unwrap())).for_each(|(m, part)| *m += g.probabilities[i] * part);
+        }
+        assert!(mean.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-6), "{mean:?} {whole:?}");
+        assert!(whole.iter().any(|w| w.abs() > 1e-3));
+    }
+}

@@ -85,8 +85,8 @@ pub fn variance_times_cost(presample: usize, batch: usize, rho: f64, kappa: f64)
 /// The tau from which on [`variance_times_cost`] is below 1 where the mean gradient is small, so that `rho = 1 / tau^2`;
 /// none where no tau is enough.
 pub fn break_even(presample: usize, batch: usize, kappa: f64) -> Option<f64> {
-    let k = presample as f64 / batch as f64;
-    let rho = 1. / threshold(presample, batch, kappa) - 1. / k;
+    let (b, size) = (batch as f64, presample as f64);
+    let rho = (1. / threshold(presample, batch, kappa) - b / size) / (1. - 1. / size);
     (rho > 0.).then(|| rho.powf(-0.5))
 }
 
@@ -164,6 +164,18 @@ mod tests {
             assert_relative_eq!(break_even(100 * k, 100, 3.).unwrap(), expected, max_relative = 3e-3);
         }
         assert_eq!(break_even(100, 100, 3.), None);
+        assert_eq!(break_even(1, 1, 3.), None);
+    }
+
+    /// The tau at which it says that sampling breaks even is where variance times cost is 1, at any size.
+    #[test]
+    fn break_even_is_where_variance_times_cost_is_one() {
+        for (presample, batch, kappa) in [(10, 2, 3.), (48, 16, 3.), (640, 128, 2.7), (100_000, 20_000, 2.2)] {
+            let tau = break_even(presample, batch, kappa).unwrap();
+            assert_relative_eq!(variance_times_cost(presample, batch, tau.powi(-2), kappa), 1., max_relative = 1e-12);
+        }
+        // Ten scores, b = 2: 1 / tau^2 = (3 / 8 - 1 / 5) / (9 / 10).
+        assert_relative_eq!(break_even(10, 2, 3.).unwrap(), (0.9f64 / 0.175).sqrt(), max_relative = 1e-12);
     }
 
     #[test]

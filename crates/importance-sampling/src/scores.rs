@@ -61,6 +61,13 @@ impl Readout {
         Ok(Self { losses, bounds, right, gradients, classes })
     }
 
+    /// The loss of a sample labelled `y`, also where [`Self::losses`] rounds it to zero: `-ln(1 - q)` from `q = 1 - p_y`,
+    /// which the gradient has without cancellation. Otherwise the same to rounding.
+    pub fn small_loss(&self, i: usize, y: u32) -> f64 {
+        let q = -self.gradients[i * self.classes + y as usize];
+        if q < 0.5 { -(-q).ln_1p() } else { self.losses[i] }
+    }
+
     /// Gradient at the logits of `(1 / n) sum w_i L_i`, of the type and device of `like`.
     pub fn gradient(&self, weights: Option<&[f64]>, like: &Tensor) -> Result<Tensor> {
         let n = self.losses.len();
@@ -134,6 +141,18 @@ mod tests {
             prop_assert!(bound < 2f64.sqrt() + 1e-12);
             let shifted: Vec<f64> = z.iter().map(|z| z + 100.).collect();
             prop_assert!((softmax(&shifted, y, &mut gradient).1 - bound).abs() < 1e-12);
+        }
+    }
+
+    /// At a margin of 50 nats the loss is exp(-50), where `ln(1 + exp(-50))` rounds to zero.
+    #[test]
+    fn a_loss_that_rounds_to_zero_is_still_known() {
+        let logits = Tensor::new(&[[50f32, 0.], [1., 0.], [0., 3.]], &Device::Cpu).unwrap();
+        let readout = Readout::of(&logits, &[0, 0, 0]).unwrap();
+        assert_eq!(readout.losses[0], 0.);
+        assert_relative_eq!(readout.small_loss(0, 0), (-50f64).exp(), max_relative = 1e-12);
+        for i in [1, 2] {
+            assert_relative_eq!(readout.small_loss(i, 0), readout.losses[i], max_relative = 1e-12);
         }
     }
 

@@ -77,6 +77,19 @@ impl Task {
         })
     }
 
+    /// Given samples as they are, in training and test, for tests of what uses them.
+    #[cfg(test)]
+    pub fn of(samples: Split, classes: usize) -> Self {
+        Self {
+            shape: InputShape::from(&samples.inputs),
+            normalisation: Normalisation::UnitInterval,
+            augmentation: Augmentation::NONE,
+            test: samples.clone(),
+            train: samples,
+            classes,
+        }
+    }
+
     /// Training images as update `time` sees them. Of one seed and time, a shorter list of indices gives the same first
     /// images.
     pub fn batch(&self, indices: &[u32], seed: Seed, time: u64, device: &Device) -> candle_core::Result<Tensor> {

@@ -97,13 +97,20 @@ fn write(folder: &Path, scores: &[f64]) -> Result<(), Error> {
 /// Scores from a file: as they stand, or from logits and labels.
 pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
     let text = tool::read(path)?;
+    if text.trim().is_empty() {
+        let problem = "the file is empty; give a header with `score`, or with `logit_0`, `logit_1`, ... and `label`, and \
+                       one row for each sample";
+        return Err(Error::Content { path: path.into(), problem: problem.into() });
+    }
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let wrong_row = |line: u64, problem: String| Error::Line { path: path.into(), line, problem };
     let unreadable = |error: csv::Error| {
         let line = tool::line(&text, error.position());
         let message = match error.into_kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("{len} columns where the header has {expected_len}")
+                format!(
+                    "{len} columns where the header has {expected_len}; give this row a value for each, or remove it"
+                )
             }
             other => format!("{other:?}"),
         };
@@ -135,7 +142,7 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
         (None, Some(_)) => return Err(columns("logits need the columns `logit_0`, `logit_1`, ... beside `label`")),
         _ => {
             return Err(columns(
-                "there is neither a column `score` nor columns `logit_0`, `logit_1`, ... with `label`",
+                "the header has neither `score` nor `logit_0`, `logit_1`, ... with `label`; name the columns so",
             ));
         }
     };
@@ -148,12 +155,19 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
             let text = record.get(column).unwrap_or_default();
             match text.parse::<f64>() {
                 Ok(value) if value.is_finite() => Ok(value),
-                _ => Err(wrong(format!("`{}` is `{text}`, not a finite number", &header[column]))),
+                _ => Err(wrong(format!(
+                    "`{}` is `{text}`, not a finite number; correct it or remove the row",
+                    &header[column]
+                ))),
             }
         };
         scores.push(match &kind {
             Kind::Score(column) => match number(*column)? {
-                score if score < 0. => return Err(wrong(format!("a score of {score}; scores must not be negative"))),
+                score if score < 0. => {
+                    return Err(wrong(format!(
+                        "a score of {score}; scores must not be negative: correct it, give its size, or remove the row"
+                    )));
+                }
                 score => score,
             },
             Kind::Logits(logits, label) => {
@@ -164,13 +178,18 @@ pub fn read(path: &Path) -> Result<Vec<f64>, Error> {
                     Ok(y) if y >= 0. && y.fract() == 0. && y < z.len() as f64 => {
                         softmax(&z, y as usize, &mut vec![0.; z.len()]).1
                     }
-                    _ => return Err(wrong(format!("label `{text}` is none of the classes 0 to {}", z.len() - 1))),
+                    _ => {
+                        return Err(wrong(format!(
+                            "label `{text}` is none of the classes 0 to {}; number them as the columns of logits are",
+                            z.len() - 1
+                        )));
+                    }
                 }
             }
         });
     }
     if scores.is_empty() {
-        return Err(columns("there are no rows"));
+        return Err(columns("there are no rows below the header; give one for each sample"));
     }
     Ok(scores)
 }
@@ -230,7 +249,8 @@ impl std::fmt::Display for Answer {
         );
         let _ = writeln!(
             text,
-            "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most, for true gradient norms)"
+            "variance       {rho:.4}   of a uniform batch's, given these {presample} samples (at most, for true gradient \
+             norms)"
         );
         let _ = writeln!(
             text,
@@ -251,5 +271,51 @@ impl std::fmt::Display for Answer {
         };
         let _ = writeln!(text, "{sentence}");
         f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(content: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.csv");
+        std::fs::write(&path, content).unwrap();
+        read(&path).unwrap_err().to_string()
+    }
+
+    /// Each message says where, what, and after a semicolon or colon what to do.
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_do() {
+        let cases: [(&[u8], &[&str]); 9] = [
+            (b"", &["is empty; give a header with `score`"]),
+            (b"\n \n", &["is empty; give a header"]),
+            (b"score\n", &["no rows below the header; give one for each sample"]),
+            (b"score\n1\nNaN\n", &["line 3", "`NaN`", "correct it or remove the row"]),
+            (b"score\n-2\n", &["line 2", "-2", "correct it"]),
+            (b"logit_0,logit_1,label\n1,2,2\n", &["line 2", "label `2`", "0 to 1; number them"]),
+            (b"score,id\n1,2\n3\n", &["line 3", "1 columns where the header has 2; give"]),
+            (b"points\n1\n", &["neither `score` nor `logit_0`", "name the columns so"]),
+            (b"score\n1\n\xff\n", &["line 3", "no UTF-8", "save the file as UTF-8"]),
+        ];
+        for (content, words) in cases {
+            let message = refusal(content);
+            assert!(words.iter().all(|word| message.contains(word)) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    /// Ten scores for a batch of two, at the break-even tau: both sentences about variance x cost agree.
+    #[test]
+    fn the_two_statements_on_break_even_agree() {
+        let mut scores = [1.; 10];
+        let of = |scores: &[f64]| Answer::new(scores, 2, 3.);
+        let even = break_even(10, 2, 3.).unwrap();
+        for largest in 1..200 {
+            scores[9] = f64::from(largest);
+            let answer = of(&scores);
+            assert_eq!(answer.pays_in_full(), answer.tau > even, "{largest}");
+        }
+        assert!(of(&scores).pays_in_full() && !of(&[1.; 10]).pays_in_full());
     }
 }

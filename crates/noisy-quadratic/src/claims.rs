@@ -1,4 +1,5 @@
-//! A verdict on each claim. Every rule stands here in code and was fixed before the runs it judges.
+//! A verdict on each claim. Every rule stands here in code and follows a protocol that was written before the runs; the
+//! README says which rules were set right after first results had been seen.
 
 use retrial_core::experiment::Profile;
 use retrial_core::noise::TransitionMatrix;

@@ -6,7 +6,7 @@ use retrial_core::Seed;
 use retrial_core::data::{Augmentation, order};
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::model::Architecture;
-use retrial_core::train::co_teaching::{Ramp, forget_rate, small_loss};
+use retrial_core::train::co_teaching::{forget_rate, small_loss};
 use retrial_core::train::{Checkpoint, Optimiser, OptimiserConfig, cross_entropy};
 use retrial_kernels::Graph;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ pub fn train(
                 learner.optimiser = Optimiser::new(optimiser.clone());
             }
         }
-        let forget = forget_rate(samples.noise_ratio, time - 1, training.ramp, Ramp::FromOne);
+        let forget = forget_rate(samples.noise_ratio, time - 1, training.ramp);
         let mut augment = seed.stream_at("co-teaching/augment", time);
         let waiting = order(candidates.len(), seed.derive("co-teaching/candidates"), time);
         let mut waiting = waiting.iter().cycle();

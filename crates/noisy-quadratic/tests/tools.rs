@@ -195,7 +195,7 @@ fn files_that_cannot_be_read_or_written_are_named() {
     let file = folder.path().join("mine.csv");
     fs::write(&file, b"noise_ratio,accuracy\n0,\xff\n").unwrap();
     let error = fit(&[file.to_str().unwrap()]).unwrap_err().to_string();
-    assert!(error.contains("mine.csv: cannot be read"), "{error}");
+    assert!(error.contains("mine.csv, line 2: ") && error.ends_with("save the file as UTF-8"), "{error}");
     fs::write(&file, PUBLISHED).unwrap();
     let error = fit(&[file.to_str().unwrap(), "--out", file.to_str().unwrap()]).unwrap_err().to_string();
     assert!(error.contains("mine.csv: cannot be written"), "{error}");
@@ -253,7 +253,7 @@ fn prediction_reads_a_file_and_names_its_faults() {
     assert!(error.contains("T.csv, line 2: sums to"), "{error}");
     fs::write(&file, "1\n").unwrap();
     let error = run().unwrap_err().to_string();
-    assert!(error.contains("T.csv holds one class") && error.contains("at least two"), "{error}");
+    assert!(error.contains("T.csv: holds one class") && error.contains("at least two"), "{error}");
     fs::remove_file(&file).unwrap();
     assert!(run().unwrap_err().to_string().contains("T.csv: cannot be read"));
 }

@@ -4,7 +4,7 @@
 use retrial_core::Seed;
 use retrial_core::experiment::{CellError, CellRun};
 use retrial_core::train::Checkpoint;
-use retrial_core::train::co_teaching::{Ramp, forget_rate, small_loss};
+use retrial_core::train::co_teaching::{forget_rate, small_loss};
 
 use crate::config::Config;
 use crate::refurbish::small_loss_count;
@@ -43,7 +43,7 @@ pub(crate) fn train(config: &Config, ramp: u64, task: &Task, run: &mut CellRun) 
     run.expect_epochs(config.epochs);
     for epoch in progress.rows.len()..config.epochs {
         let rate = config.schedule.rate(epoch as f64);
-        let forget = forget_rate(config.level, epoch as u64, ramp, Ramp::FromOne);
+        let forget = forget_rate(config.level, epoch as u64, ramp);
         let mut masks = NAMES.map(|_| vec![]);
         for (learner, masks) in pair.iter().zip(&mut masks) {
             masks.extend([learner.masks("selection/dropout", epoch), learner.masks("dropout", epoch)]);

@@ -64,26 +64,13 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let number = |name: &str| *arguments.get_one::<u64>(name).expect("required or has a default") as usize;
     let (classes, q) = (number("classes"), number("history"));
     let epsilon = *arguments.get_one::<f64>("epsilon").expect("has a default");
-    let samples = read(path, &text_of(path)?, classes)?;
+    let samples = read(path, &tool::read(path)?, classes)?;
     let judged: Vec<Judged> = samples.iter().map(|(name, s)| Judged::of(name, s, classes, q, epsilon)).collect();
 
     tool::write(out, "refurbished.csv", &csv_of(&judged))?;
     let target = out.join("refurbished.csv");
     tool::say(&format!("{}\n{}\nwritten to {}\n", in_words(classes, q, epsilon), tally(&judged, q), target.display()));
     Ok(())
-}
-
-/// The text of the file. One that is not UTF-8 is told with its line.
-fn text_of(path: &Path) -> Result<String, Error> {
-    tool::read(path).map_err(|error| {
-        let bytes = std::fs::read(path).unwrap_or_default();
-        let Err(broken) = std::str::from_utf8(&bytes) else { return error };
-        let before = &bytes[..broken.valid_up_to()];
-        let lines = |end: u8| before.iter().filter(|&&byte| byte == end).count();
-        // Lines end with \n, \r\n or \r.
-        let line = 1 + lines(b'\n').max(lines(b'\r')) as u64;
-        Error::Line { path: path.to_path_buf(), line, problem: "is not UTF-8; save the file as UTF-8".into() }
-    })
 }
 
 /// A sample of the file.
@@ -321,20 +308,6 @@ mod tests {
             in_words(10, 15, 1.).ends_with("everything passes") && in_words(5, 5, 1.).ends_with("everything passes")
         );
         assert!(in_words(10, 1, 0.05).ends_with("of the last prediction among 10 classes: everything passes"));
-    }
-
-    #[test]
-    fn text_that_is_not_utf_8_is_told_with_its_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("h.csv");
-        for (bytes, line) in
-            [(&b"sample,visit,prediction\nK\xf6ln,1,0\n"[..], 2), (b"\xff\xfes\0a\0", 1), (b"a\rb\r\xff", 3)]
-        {
-            std::fs::write(&file, bytes).unwrap();
-            let said = text_of(&file).unwrap_err().to_string();
-            assert!(said.contains(&format!("line {line}: ")) && said.ends_with("save the file as UTF-8"), "{said}");
-        }
-        assert!(text_of(&folder.path().join("none.csv")).unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]

@@ -1,26 +1,11 @@
 //! What papers share of Co-teaching (Han et al. 2018): two networks, each trained on the samples of a batch that the
 //! other finds easy, fewer of them as training goes on.
 
-use serde::{Deserialize, Serialize};
-
-/// When the forget rate starts to rise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ramp {
-    /// The first epoch forgets nothing: `min(1, e / T_k)` with `e` = 0, 1, ... (Chen et al. 2019).
-    FromZero,
-    /// The first epoch forgets already: `min(1, (e + 1) / T_k)` (Han et al. 2018 count epochs from 1; so does the code of
-    /// Song et al. 2019).
-    FromOne,
-}
-
-/// Share of a batch to forget in an epoch counted from 0: a line from 0 to `rate` over `ramp_epochs` (the paper's `T_k`),
-/// then `rate`.
-pub fn forget_rate(rate: f64, epoch: u64, ramp_epochs: u64, ramp: Ramp) -> f64 {
-    let done = match ramp {
-        Ramp::FromZero => epoch,
-        Ramp::FromOne => epoch + 1,
-    };
+/// Share of a batch to forget in an epoch counted from 0: a line to `rate` over `ramp_epochs` (the paper's `T_k`), then
+/// `rate`. The first epoch forgets already, `min(1, (e + 1) / T_k)`: Han et al. 2018 count epochs from 1, and so does the code
+/// of Chen et al. 2019 and of Song et al. 2019.
+pub fn forget_rate(rate: f64, epoch: u64, ramp_epochs: u64) -> f64 {
+    let done = epoch + 1;
     if done >= ramp_epochs { rate } else { rate * done as f64 / ramp_epochs as f64 }
 }
 
@@ -42,16 +27,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ramps_rise_in_a_line_and_stay() {
-        let zero = |epoch| forget_rate(0.4, epoch, 10, Ramp::FromZero);
-        let one = |epoch| forget_rate(0.4, epoch, 10, Ramp::FromOne);
-        for (epoch, from_zero, from_one) in
-            [(0, 0., 0.04), (1, 0.04, 0.08), (5, 0.2, 0.24), (9, 0.36, 0.4), (10, 0.4, 0.4), (199, 0.4, 0.4)]
-        {
-            assert_relative_eq!(zero(epoch), from_zero, max_relative = 1e-12);
-            assert_relative_eq!(one(epoch), from_one, max_relative = 1e-12);
+    fn the_ramp_rises_in_a_line_and_stays() {
+        for (epoch, expected) in [(0, 0.04), (1, 0.08), (5, 0.24), (9, 0.4), (10, 0.4), (199, 0.4)] {
+            assert_relative_eq!(forget_rate(0.4, epoch, 10), expected, max_relative = 1e-12);
         }
-        assert_eq!(forget_rate(0.4, 0, 0, Ramp::FromZero), 0.4);
+        assert_eq!(forget_rate(0.4, 0, 0), 0.4);
     }
 
     #[test]
