@@ -1,4 +1,5 @@
-//! A verdict on each claim. Every rule stands here in code and was fixed before the runs it judges.
+//! A verdict on each claim. Every rule stands here in code and follows a protocol that was written before the runs; the
+//! README says which rules were set right after first results had been seen.
 //!
 //! The paper's own numbers are not known (only its abstract could be read), so what stands beside ours comes from two
 //! independent re-implementations, R1 (New York University students, one seed) and R2 (Vo and Truong 2025).
