@@ -43,6 +43,11 @@ impl Tool {
         let command = A::augment_args(clap::Command::new(name)).about(about);
         Self { command, run: Box::new(move |matches| run(A::from_arg_matches(matches)?)) }
     }
+
+    /// A tool whose command is built by hand.
+    pub fn from_command<E: Error + 'static>(command: clap::Command, run: fn(&ArgMatches) -> Result<(), E>) -> Self {
+        Self { command, run: Box::new(move |matches| Ok(run(matches)?)) }
+    }
 }
 
 /// Trains the cells, draws the figures and judges the claims of one paper. Without a subcommand it does all three; what

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use retrial_core::model::Architecture;
 use retrial_core::results::{self, Claim, Error, Reported, Verdict, decided, not_tested};
-use retrial_core::stats::{Interval, mean_t_interval, spearman, total_variation};
+use retrial_core::stats::{FEWEST_SEEDS, over_seeds, spearman, total_variation};
 use retrial_core::train::Schedule;
 
 use crate::config::{Arm, Config};
@@ -26,9 +26,6 @@ const NEGLIGIBLE: f64 = 1.;
 
 /// The control must reach its plateau by this share of its epochs; later, it is still learning where it is judged.
 const PLATEAU: f64 = 0.8;
-
-/// Fewer seeds decide nothing (section 8: "3 at the very least").
-const SEEDS: usize = 3;
 
 /// Something of each seed.
 type BySeed<T> = BTreeMap<u64, T>;
@@ -76,8 +73,9 @@ impl Gate {
             })
             .collect();
         let (pass, count, words) = (passing.len(), all.len(), words.join("; "));
-        if pass < SEEDS && !words.is_empty() {
-            let missed = Some(format!("gate missed by {words}: {pass} of {count} seeds pass, and {SEEDS} are needed."));
+        if pass < FEWEST_SEEDS && !words.is_empty() {
+            let missed =
+                Some(format!("gate missed by {words}: {pass} of {count} seeds pass, and {FEWEST_SEEDS} are needed."));
             return Self { seeds: all, missed, left_out: String::new() };
         }
         let left_out = match words.as_str() {
@@ -107,35 +105,26 @@ pub fn reported() -> Result<Reported, Error> {
 /// A claim that nothing is known of until [`closed`] says so.
 fn open(id: &str, statement: &str, place: &str, threshold: &str, reported: &str) -> Claim {
     let claim = results::open(id, statement, place, threshold, reported);
-    not_tested(claim, format!("its cells have not finished, or fewer than {SEEDS} seeds have"))
+    not_tested(claim, format!("its cells have not finished, or fewer than {FEWEST_SEEDS} seeds have"))
 }
 
 /// The claim with the verdict, the values by seed that it rests on, and why.
 fn closed(claim: Claim, scope: &str, verdict: Option<Verdict>, values: &[f64], reason: impl Into<String>) -> Claim {
-    match verdict.zip(interval(values)) {
+    match verdict.zip(over_seeds(values)) {
         Some((verdict, interval)) => decided(claim, verdict, interval, values.len(), scope, reason.into()),
         None => claim,
     }
 }
 
-/// Mean and 95 % interval of enough seeds.
-fn interval(values: &[f64]) -> Option<Interval> {
-    (values.len() >= SEEDS).then(|| mean_t_interval(values, 0.95).ok()).flatten()
-}
-
 /// `-20.9 [-24.7, -17.0] pp`; nothing without enough seeds.
 fn in_words(values: &[f64]) -> Option<String> {
-    interval(values).map(|i| format!("{:.1} [{:.1}, {:.1}] pp", i.estimate, i.low, i.high))
+    over_seeds(values).map(|i| format!("{:.1} [{:.1}, {:.1}] pp", i.estimate, i.low, i.high))
 }
 
 /// Supported if the interval lies above `least`, refuted if it lies below `most`.
 fn judge(values: &[f64], least: f64, most: f64) -> Option<Verdict> {
-    let interval = interval(values)?;
-    Some(match (interval.above(least), interval.below(most)) {
-        (true, _) => Verdict::Supported,
-        (_, true) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    })
+    let interval = over_seeds(values)?;
+    Some(Verdict::of(interval.above(least), interval.below(most)))
 }
 
 /// Spearman correlation of the removal epoch and mean final accuracy; of two points, their order.
@@ -169,7 +158,7 @@ fn falling(drops: &[f64], order: f64) -> Option<Verdict> {
 /// The rule of CP4 and CP5, from losses beyond a late start by seed: the deficit's own, and that less a quarter of blur's.
 /// No trace: within 1 pp of nothing, or clearly below a quarter of a loss that blur itself has.
 fn no_trace(own: &[f64], less_quarter: &[f64], blur: &[f64]) -> Option<Verdict> {
-    let (own, less, blur) = (interval(own)?, interval(less_quarter)?, interval(blur)?);
+    let (own, less, blur) = (over_seeds(own)?, over_seeds(less_quarter)?, over_seeds(blur)?);
     let none = own.above(-NEGLIGIBLE) && own.below(NEGLIGIBLE);
     Some(if none || (blur.above(0.) && less.below(0.)) {
         Verdict::Supported
@@ -183,7 +172,7 @@ fn no_trace(own: &[f64], less_quarter: &[f64], blur: &[f64]) -> Option<Verdict> 
 /// The rule of CP6: accuracy after noise less that after blur, and what noise loses beyond a late start.
 fn milder(less: &[f64], own: &[f64]) -> Option<Verdict> {
     Some(match judge(less, 0., 0.)? {
-        Verdict::Supported if !interval(own).is_some_and(|own| own.above(0.)) => Verdict::Inconclusive,
+        Verdict::Supported if !over_seeds(own).is_some_and(|own| own.above(0.)) => Verdict::Inconclusive,
         other => other,
     })
 }
@@ -526,7 +515,7 @@ fn deficit_claims(results: &PaperResults, removal: &Removal) -> Result<Vec<Claim
             in_words(&other.differences(other.removal(0), other.removal(at))).unwrap_or_default(),
             in_words(&blur.differences(blur.removal(0), blur.removal(at))).unwrap_or_default(),
         );
-        if !interval(&blurs).is_some_and(|i| i.above(0.)) {
+        if !over_seeds(&blurs).is_some_and(|i| i.above(0.)) {
             reason += " Blur itself loses nothing beyond a late start, so there is nothing to fall short of.";
         }
         let claim = closed(claim, &scope(results, name), no_trace(&own, &less, &blurs), &own, reason);
@@ -548,7 +537,7 @@ fn deficit_claims(results: &PaperResults, removal: &Removal) -> Result<Vec<Claim
     );
     let lost = in_words(&own).unwrap_or_default();
     let mut reason = format!("Noise minus blur in pp at N = {at}; lost to noise beyond a late start: {lost}.");
-    if interval(&own).is_some_and(|own| own.below(NEGLIGIBLE)) {
+    if over_seeds(&own).is_some_and(|own| own.below(NEGLIGIBLE)) {
         reason += " Noise does no more than a late start: no effect of its own, not a mild critical period.";
     }
     claims.push(removal.gate.on(closed(claim, &removal.scope, milder(&less, &own), &less, reason)));
@@ -854,7 +843,7 @@ fn upper_layers_claim(results: &PaperResults, removal: &Removal) -> Result<Claim
     let reason = format!(
         "Change of the share of layers 6 and 7 at the end of training; of layers 3 and 4 it is {}. In order of N: {} and \
          {}.",
-        interval(&down).map_or(String::new(), |i| format!("{:.3} [{:.3}, {:.3}]", i.estimate, i.low, i.high)),
+        over_seeds(&down).map_or(String::new(), |i| format!("{:.3} [{:.3}, {:.3}]", i.estimate, i.low, i.high)),
         listed(&upper),
         listed(&middle)
     );

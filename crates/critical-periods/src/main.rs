@@ -9,7 +9,6 @@ use retrial_core::cli::{self, Tool};
 static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
-    let sensitivity =
-        Tool { command: sensitivity_tool::command(), run: Box::new(|arguments| Ok(sensitivity_tool::run(arguments)?)) };
+    let sensitivity = Tool::from_command(sensitivity_tool::command(), sensitivity_tool::run);
     cli::main(CriticalPeriods, vec![sensitivity])
 }

@@ -11,7 +11,7 @@ mod tests;
 
 use retrial_core::experiment::Profile;
 use retrial_core::results::{Claim, Error, Reported, Results, Verdict};
-use retrial_core::stats::mean_t_interval;
+use retrial_core::stats::{FEWEST_SEEDS, mean_t_interval};
 
 use crate::config::{Config, Method, Score};
 use crate::paper::ImportanceSampling;
@@ -23,9 +23,6 @@ use crate::sampling::{break_even, threshold};
 
 pub use documented::{Documented, LoggedEpoch};
 pub use supplement::best_control_variates;
-
-/// Fewer runs than this decide nothing.
-const LEAST_SEEDS: usize = 3;
 
 /// The numbers that the authors report, and those of others; the paper's own were partly written down from memory.
 pub fn reported() -> Result<Reported, Error> {
@@ -102,15 +99,6 @@ fn decided(claim: Claim, verdict: Verdict, values: &[f64], scope: &str, reason: 
     }
 }
 
-/// Supported or refuted where one of the two holds, inconclusive otherwise.
-fn verdict(supported: bool, refuted: bool) -> Verdict {
-    match (supported, refuted) {
-        (true, _) => Verdict::Supported,
-        (_, true) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    }
-}
-
 /// Uniform sampling and importance sampling of one task.
 struct Pair<'a> {
     uniform: &'a Arm,
@@ -137,8 +125,8 @@ fn pair(arms: &[(Config, Arm)], score: Score) -> Result<Pair<'_>, String> {
         }
     }
     let pairs = uniform.runs.keys().filter(|seed| importance.runs.contains_key(seed)).count();
-    if pairs < LEAST_SEEDS {
-        return Err(format!("a verdict needs {LEAST_SEEDS} seeds of both methods, and there are {pairs}"));
+    if pairs < FEWEST_SEEDS {
+        return Err(format!("a verdict needs {FEWEST_SEEDS} seeds of both methods, and there are {pairs}"));
     }
     Ok(Pair { uniform, importance, config })
 }

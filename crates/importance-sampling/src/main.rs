@@ -9,6 +9,6 @@ use retrial_core::cli::{self, Tool};
 static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
-    let tau = Tool { command: tau_tool::command(), run: Box::new(|arguments| Ok(tau_tool::run(arguments)?)) };
+    let tau = Tool::from_command(tau_tool::command(), tau_tool::run);
     cli::main(ImportanceSampling, vec![tau])
 }

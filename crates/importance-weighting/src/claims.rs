@@ -99,19 +99,6 @@ struct Network<'a> {
     profile: &'a str,
 }
 
-/// The 95 % interval that decides.
-fn interval(values: &[f64]) -> Option<Interval> {
-    crate::readings::interval(values, 0.95)
-}
-
-fn three_way(supported: bool, refuted: bool) -> Verdict {
-    match (supported, refuted) {
-        (_, true) => Verdict::Refuted,
-        (true, _) => Verdict::Supported,
-        _ => Verdict::Inconclusive,
-    }
-}
-
 /// The claim with its verdict; inconclusive with fewer than [`VERDICT_SEEDS`] seeds, whatever the rule says of them.
 fn judged(claim: Claim, verdict: Verdict, interval: Interval, seeds: usize, scope: &str, reason: String) -> Claim {
     if seeds >= VERDICT_SEEDS {
@@ -185,14 +172,14 @@ fn rises(values: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use retrial_core::results::open;
+    use retrial_core::stats::over_seeds;
 
     use super::*;
     use crate::readings::made;
 
     #[test]
     fn few_seeds_decide_nothing() {
-        assert!(interval(&[0.1, 0.2]).is_none());
-        let i = interval(&[0.1, 0.2, 0.3]).unwrap();
+        let i = over_seeds(&[0.1, 0.2, 0.3]).unwrap();
         let verdict = |seeds: usize| judged(open("", "", "", "", ""), Verdict::Supported, i, seeds, "", String::new());
         assert_eq!(verdict(5).verdict, Verdict::Supported);
         assert_eq!(verdict(4).verdict, Verdict::Inconclusive);

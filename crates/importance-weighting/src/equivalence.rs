@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel};
-use retrial_core::stats::{Equivalence, tost};
+use retrial_core::stats::{Equivalence, FEWEST_SEEDS, tost};
 use serde::Serialize;
 
 /// Largest difference of the share predicted dog on cats and dogs that counts as none: a tenth of the early effect.
 pub const MARGIN: f64 = 0.05;
 /// The same on images of other classes and on noise.
 pub const WIDE_MARGIN: f64 = 0.10;
-
-/// Pairs of runs below which nothing is said: two seeds have an interval, but one that rests on a single difference.
-pub const LEAST_SEEDS: usize = 3;
 
 /// The share that a run of some seed and ratio predicts positive.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +57,7 @@ pub fn paired(observations: &[Observation]) -> Vec<(f64, Vec<f64>)> {
     differences.into_values().collect()
 }
 
-/// Rows of the ratios other than 1 that at least [`LEAST_SEEDS`] seeds have beside their run at 1:1, by rising ratio.
+/// Rows of the ratios other than 1 that at least [`FEWEST_SEEDS`] seeds have beside their run at 1:1, by rising ratio.
 pub fn analyse(observations: &[Observation], margin: f64) -> Vec<Row> {
     let row = |(ratio, d): (f64, Vec<f64>)| {
         let test = tost(&d, -margin, margin).ok()?;
@@ -79,7 +76,7 @@ pub fn analyse(observations: &[Observation], margin: f64) -> Vec<Row> {
             },
         })
     };
-    paired(observations).into_iter().filter(|(_, d)| d.len() >= LEAST_SEEDS).filter_map(row).collect()
+    paired(observations).into_iter().filter(|(_, d)| d.len() >= FEWEST_SEEDS).filter_map(row).collect()
 }
 
 /// The equivalence plot: differences with 90 % intervals between the margins.

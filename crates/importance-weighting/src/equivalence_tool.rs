@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command};
 use retrial_core::results::{Table, short};
+use retrial_core::stats::FEWEST_SEEDS;
 use retrial_core::tool::{self, Error};
 use serde::Deserialize;
 
-use crate::equivalence::{LEAST_SEEDS, MARGIN, Observation, Row, analyse, figure, paired};
+use crate::equivalence::{MARGIN, Observation, Row, analyse, figure, paired};
 use crate::paper::ratio_text;
 
 /// What the file must hold.
@@ -62,7 +63,7 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
     let rows = analyse(&observations, margin);
     if rows.is_empty() {
         let problem = format!(
-            "no ratio but 1 has {LEAST_SEEDS} seeds that also have a run at ratio 1; add seeds{}",
+            "no ratio but 1 has {FEWEST_SEEDS} seeds that also have a run at ratio 1; add seeds{}",
             if paired(&observations).is_empty() { ", and runs with weights" } else { "" }
         );
         return Err(Error::Content { path: path.clone(), problem });
@@ -79,10 +80,10 @@ pub fn run(arguments: &ArgMatches) -> Result<(), Error> {
 
 fn text_of(observations: &[Observation], rows: &[Row], margin: f64, out: &Path) -> String {
     let mut text = String::new();
-    for (ratio, differences) in paired(observations).into_iter().filter(|(_, d)| d.len() < LEAST_SEEDS) {
+    for (ratio, differences) in paired(observations).into_iter().filter(|(_, d)| d.len() < FEWEST_SEEDS) {
         let _ = writeln!(
             text,
-            "{:>8}  left out: {} of the {LEAST_SEEDS} seeds that a test needs; add seeds",
+            "{:>8}  left out: {} of the {FEWEST_SEEDS} seeds that a test needs; add seeds",
             ratio_text(ratio),
             differences.len()
         );

@@ -3,18 +3,18 @@
 use retrial_core::Seed;
 use retrial_core::chart::{Axis, Color, Dash, Figure, Image, Layer, Marker, Panel, Share};
 use retrial_core::results::{Error, Reported, ReportedNumber, Results};
-use retrial_core::stats::sup_t_band;
+use retrial_core::stats::{FEWEST_SEEDS, over_seeds, sup_t_band};
 
 use crate::claims::{FLAT, Imbalance, penalty_slopes, reported};
 use crate::config::Config;
-use crate::equivalence::{self, LEAST_SEEDS};
+use crate::equivalence;
 use crate::experiments::{MOONS, NARROW, Remedy};
 use crate::geometry::Separator;
 use crate::images::VALIDATION;
 use crate::paper::{ImportanceWeighting, ratio_text};
 use crate::plane::{self, Region, SIDE};
 use crate::readings::{
-    Arm, Classifier, Run, arms, by_seed, classifiers, distinct, equivalence, interval, mean, network, regulariser, runs,
+    Arm, Classifier, Run, arms, by_seed, classifiers, distinct, equivalence, mean, network, regulariser, runs,
 };
 use crate::tables::{Fraction, SETS, by_exponent};
 use crate::weighting::Convention;
@@ -172,7 +172,7 @@ fn ends(arm: &Arm, value: Fraction) -> Vec<(f64, f64, f64, f64)> {
     let point = |&ratio: &f64| {
         let of = arm.runs.iter().filter(|r| r.config.ratio == ratio && r.counts());
         let of: Vec<f64> = of.map(|r| value(&r.summary.last)).collect();
-        let i = interval(&of, 0.95)?;
+        let i = over_seeds(&of)?;
         Some((ratio, i.estimate, i.low.max(0.), i.high.min(1.)))
     };
     arm.ratios().iter().filter_map(point).collect()
@@ -471,7 +471,7 @@ fn dose(arms: &[Arm]) -> Option<Figure> {
         let points: Vec<_> = penalty_slopes(arms.iter().filter(|arm| arm.experiment == experiment))
             .into_iter()
             .filter_map(|(lambda, betas)| {
-                let i = interval(&betas.into_values().collect::<Vec<_>>(), 0.95)?;
+                let i = over_seeds(&betas.into_values().collect::<Vec<_>>())?;
                 Some((lambda, i.estimate, i.low, i.high))
             })
             .collect();
@@ -500,7 +500,7 @@ fn imbalance(all: &[Run], reported: &Reported) -> Option<Figure> {
     for remedy in Remedy::ALL {
         let mut points = vec![];
         let mut add = |dogs: f64, of: Vec<f64>| {
-            if let Some(i) = interval(&of, 0.95) {
+            if let Some(i) = over_seeds(&of) {
                 points.push((dogs, i.estimate, i.low.max(0.), i.high.min(1.)));
             }
         };
@@ -560,7 +560,7 @@ fn tails(all: &[Run], reported: &Reported) -> Option<Figure> {
             let of_exponent = |(exponent, of): (f64, Vec<&Run>)| {
                 let row = |r: &&Run| if stopped { r.summary.stopped.clone() } else { r.summary.last.clone() };
                 let of: Vec<f64> = of.iter().map(|r| row(r).balanced_accuracy()).collect();
-                let i = interval(&of, 0.95)?;
+                let i = over_seeds(&of)?;
                 Some((exponent, i.estimate, i.low, i.high))
             };
             let points: Vec<_> = by_exponent(all, polynomial).into_iter().filter_map(of_exponent).collect();
@@ -604,7 +604,7 @@ fn settling(arms: &[Arm], reported: &Reported) -> Option<Figure> {
             .filter_map(|ratio| {
                 let of = by_seed(&arm.runs, &[ratio, 1. / ratio], Run::separated, |r| r.settling_epoch() as f64);
                 let values: Vec<f64> = of.iter().map(|(_, v)| mean(v)).collect();
-                (values.len() >= LEAST_SEEDS).then(|| (ratio, mean(&values)))
+                (values.len() >= FEWEST_SEEDS).then(|| (ratio, mean(&values)))
             })
             .collect();
         any |= !points.is_empty();

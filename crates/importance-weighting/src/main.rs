@@ -9,7 +9,6 @@ use retrial_core::cli::{self, Tool};
 static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
-    let equivalence =
-        Tool { command: equivalence_tool::command(), run: Box::new(|arguments| Ok(equivalence_tool::run(arguments)?)) };
+    let equivalence = Tool::from_command(equivalence_tool::command(), equivalence_tool::run);
     cli::main(ImportanceWeighting, vec![equivalence])
 }

@@ -6,10 +6,10 @@ use rand::RngExt;
 use retrial_core::Seed;
 use retrial_core::model::Architecture;
 use retrial_core::results::{Error, Results};
-use retrial_core::stats::{Interval, mean_t_interval, quantile};
+use retrial_core::stats::{FEWEST_SEEDS, quantile};
 
 use crate::config::{Config, Images, LabelShift, Plane};
-use crate::equivalence::{self, LEAST_SEEDS, Observation};
+use crate::equivalence::{self, Observation};
 use crate::images::{self, Row};
 use crate::paper::{ImportanceWeighting, Summary};
 use crate::weighting::Convention;
@@ -284,11 +284,6 @@ pub fn spread(values: &[f64]) -> f64 {
     values.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b)) - values.iter().fold(f64::INFINITY, |a, &b| a.min(b))
 }
 
-/// The t interval of a mean over seeds; none of fewer than [`LEAST_SEEDS`].
-pub fn interval(values: &[f64], level: f64) -> Option<Interval> {
-    mean_t_interval(values, level).ok().filter(|_| values.len() >= LEAST_SEEDS)
-}
-
 /// Mean; NaN of nothing.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
@@ -305,7 +300,7 @@ pub struct Sameness {
 }
 
 /// Compares the answers of runs of every seed whose every ratio counts; the limit comes from resampling both seeds and
-/// images. None with fewer than [`LEAST_SEEDS`] such seeds.
+/// images. None with fewer than [`FEWEST_SEEDS`] such seeds.
 pub fn same_function(runs: &[Run], draws: usize) -> Option<Sameness> {
     let images = images::shared(&runs.first()?.config);
     let ratios = distinct(runs.iter().map(|r| r.config.ratio));
@@ -322,7 +317,7 @@ pub fn same_function(runs: &[Run], draws: usize) -> Option<Sameness> {
         with_plain.push(others.into_iter().zip(plain.iter().copied()).map(differ).collect::<Vec<_>>());
     }
     let n = seeds.len();
-    if n < LEAST_SEEDS || with_plain.is_empty() {
+    if n < FEWEST_SEEDS || with_plain.is_empty() {
         return None;
     }
     let between: Vec<Vec<Vec<bool>>> = (0..n).map(|i| (0..n).map(|j| differ((plain[i], plain[j]))).collect()).collect();

@@ -1,6 +1,7 @@
 //! Tables, from finished cells alone: everything that figures and verdicts rest on, as numbers.
 
 use retrial_core::results::{Error, Results, Table};
+use retrial_core::stats::over_seeds;
 use serde::Serialize;
 
 use crate::claims::Imbalance;
@@ -12,7 +13,7 @@ use crate::label_shift;
 use crate::paper::ImportanceWeighting;
 use crate::plane;
 use crate::readings::{
-    Arm, Classifier, Gate, Run, arms, classifiers, distinct, equivalence, interval, label_shifts, mean, runs, slopes,
+    Arm, Classifier, Gate, Run, arms, classifiers, distinct, equivalence, label_shifts, mean, runs, slopes,
 };
 use crate::weighting::Loss;
 
@@ -173,7 +174,7 @@ fn fractions(arm: &Arm) -> Vec<FractionRow> {
             }
             let last = |value: &dyn Fn(&Row) -> f64| of.iter().map(|r| value(&r.summary.last)).collect::<Vec<_>>();
             let f = last(&|r| r.fraction);
-            let interval = interval(&f, 0.95);
+            let interval = over_seeds(&f);
             let shift = |r: &&Run| {
                 let plain = group(1.).find(|p| p.config.seed == r.config.seed)?;
                 Some((r.summary.last.logit_shift - plain.summary.last.logit_shift) / ratio.ln())
@@ -229,7 +230,7 @@ fn equivalences(arm: &Arm) -> Vec<EquivalenceRow> {
 fn betas(arm: &Arm) -> Vec<SlopeRow> {
     let of_set = |(images, _, value): (&'static str, f64, Fraction)| {
         let of_seeds: Vec<f64> = slopes(&arm.runs, |r| value(&r.summary.last)).into_values().collect();
-        let i = interval(&of_seeds, 0.95)?;
+        let i = over_seeds(&of_seeds)?;
         Some(SlopeRow {
             experiment: arm.experiment,
             convention: arm.config().convention.letter(),
@@ -307,7 +308,7 @@ fn tails(runs: &[Run]) -> Vec<TailRow> {
     for (loss, polynomial) in [("cross-entropy", false), ("polynomial tail", true)] {
         for (exponent, of) in by_exponent(runs, polynomial) {
             let end: Vec<f64> = of.iter().map(|r| r.summary.last.balanced_accuracy()).collect();
-            let interval = interval(&end, 0.95);
+            let interval = over_seeds(&end);
             rows.push(TailRow {
                 loss,
                 exponent,

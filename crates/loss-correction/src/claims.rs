@@ -7,14 +7,12 @@
 use std::collections::BTreeSet;
 
 use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, not_tested, open};
-use retrial_core::stats::{Interval, mean_t_interval};
+use retrial_core::stats::{FEWEST_SEEDS, Interval, mean_t_interval, over_seeds};
 
 use crate::paper::LossCorrection;
 use crate::readings::{Arm, Run, Runs};
 use crate::train::{Early, Fitness};
 
-/// Paired seeds without which there is no verdict.
-const SEEDS: usize = 3;
 /// Memorisation: share of noisy labels that plain training must fit in the end at 50 %, and points that it must lose by it,
 /// before anything is said of noise fitting.
 const MEMORISED: f64 = 0.9;
@@ -105,20 +103,12 @@ impl Difference {
 
     /// Above zero by two paired standard errors: supported; not above zero at all: refuted.
     fn above(&self) -> Verdict {
-        match (self.errors > 2., self.interval.estimate <= 0.) {
-            (true, _) => Verdict::Supported,
-            (_, true) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        }
+        Verdict::of(self.errors > 2., self.interval.estimate <= 0.)
     }
 
     /// Where the claim is of an order: two paired standard errors above zero or below it.
     fn sign(&self) -> Verdict {
-        match (self.errors > 2., self.errors < -2.) {
-            (true, _) => Verdict::Supported,
-            (_, true) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        }
+        Verdict::of(self.errors > 2., self.errors < -2.)
     }
 
     /// `+2.63 points [1.05, 4.28] (more than two standard errors)`.
@@ -201,10 +191,10 @@ fn judge(
         .filter(|&seed| arms.iter().all(|&(method, level)| runs.run(method, level, seed).is_some_and(separates)))
         .collect();
     let gates = gates_in_words(runs, arms, &finished, &passed);
-    if passed.len() < SEEDS {
+    if passed.len() < FEWEST_SEEDS {
         let missed = if passed.len() < finished.len() { "gate missed: " } else { "" };
         let seen = seen(&runs.only(&finished));
-        return not_tested(claim, format!("{missed}{gates}. A verdict needs {SEEDS}. Seen, not judged: {seen}"));
+        return not_tested(claim, format!("{missed}{gates}. A verdict needs {FEWEST_SEEDS}. Seen, not judged: {seen}"));
     }
     let left = runs.only(&passed);
     match rule(&left) {
@@ -295,11 +285,7 @@ fn early_separation(runs: &Runs) -> Claim {
     judge(claim, runs, &[("CE", 0.8)], seen, |runs| {
         let young = runs.interval("CE", 0.8, young_auc).ok_or("an epoch has no AUC")?;
         let falls = of(runs, last_auc) < young.estimate;
-        let verdict = match (young.above(least) && falls && of(runs, young_ratio) >= times, young.estimate < most) {
-            (true, _) => Verdict::Supported,
-            (_, true) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        };
+        let verdict = Verdict::of(young.above(least) && falls && of(runs, young_ratio) >= times, young.estimate < most);
         Ok((verdict, young))
     })
 }
@@ -337,11 +323,11 @@ fn beta_fits_better(runs: &Runs) -> Claim {
     );
     let all = runs.of("CE", 0.5);
     let early: Vec<Early> = all.iter().filter_map(|run| run.summary.early).collect();
-    let Some(epoch) = early.first().map(|e| e.epoch).filter(|_| early.len() >= SEEDS) else {
+    let Some(epoch) = early.first().map(|e| e.epoch).filter(|_| early.len() >= FEWEST_SEEDS) else {
         let (n, all) = (early.len(), all.len());
         let why = format!(
             "{n} of {all} runs of plain training at 50 % hold both fits of the early epoch where the paper compares them; a \
-             verdict needs {SEEDS}, trained since these fits are kept"
+             verdict needs {FEWEST_SEEDS}, trained since these fits are kept"
         );
         return not_tested(claim, why);
     };
@@ -379,17 +365,13 @@ fn beta_fits_better(runs: &Runs) -> Claim {
         )
     };
     let gains: Vec<f64> = told.iter().map(|(beta, gaussian)| beta.log_likelihood - gaussian.log_likelihood).collect();
-    let Some(gain) = mean_t_interval(&gains, 0.95).ok().filter(|_| told.len() >= SEEDS) else {
-        let why = format!("gate missed: {gates}. A verdict needs {SEEDS}. Seen, not judged: {}", seen(&fitted));
+    let Some(gain) = over_seeds(&gains) else {
+        let why = format!("gate missed: {gates}. A verdict needs {FEWEST_SEEDS}. Seen, not judged: {}", seen(&fitted));
         return not_tested(claim, why);
     };
     let better = told.iter().all(|(b, g)| b.log_likelihood > g.log_likelihood && b.log_loss < g.log_loss);
     let worse = told.iter().all(|(b, g)| b.log_likelihood < g.log_likelihood && b.log_loss > g.log_loss);
-    let verdict = match (better, worse) {
-        (true, _) => Verdict::Supported,
-        (_, true) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    };
+    let verdict = Verdict::of(better, worse);
     let reason = format!("The estimate is the gain in log-likelihood. On samples not fitted: {} {gates}.", seen(&told));
     decided(claim, verdict, gain, told.len(), &runs.scope(), reason)
 }
@@ -416,11 +398,7 @@ fn static_fails(runs: &Runs, reported: &Reported) -> Claim {
         let gains = [0.5, 0.8].map(|level| mean_t_interval(&gain(runs, level), 0.95));
         let [Ok(middle), Ok(high)] = gains else { return Err("an accuracy is no number".into()) };
         let size = |i: &Interval| i.estimate.abs();
-        let verdict = match (size(&middle).max(size(&high)) <= 0.03, middle.estimate.max(high.estimate) > 0.08) {
-            (true, _) => Verdict::Supported,
-            (_, true) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        };
+        let verdict = Verdict::of(size(&middle).max(size(&high)) <= 0.03, middle.estimate.max(high.estimate) > 0.08);
         Ok((verdict, if size(&middle) > size(&high) { middle } else { high }))
     })
 }
@@ -601,11 +579,8 @@ fn regulariser_needed(runs: &Runs) -> Claim {
         let more = runs.differences("M-DY-H", "M-DYR-H", 0.8, largest);
         let more = Difference::of(&more).ok_or("a share is no number")?;
         let most = count(runs, "M-DY-H") * 2 > runs.of("M-DY-H", 0.8).len();
-        let verdict = match (most && count(runs, "M-DYR-H") == 0 && more.errors > 2., more.interval.estimate < 0.01) {
-            (true, _) => Verdict::Supported,
-            (_, true) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        };
+        let verdict =
+            Verdict::of(most && count(runs, "M-DYR-H") == 0 && more.errors > 2., more.interval.estimate < 0.01);
         Ok((verdict, more.interval))
     })
 }
@@ -719,9 +694,12 @@ fn noise_rate_unused(runs: &Runs) -> Claim {
     let share = |run: &&&Run| run.summary.noisy_share.unwrap_or(f64::NAN);
     let of = |seed: u64| -> Vec<f64> { told.iter().filter(|run| run.config.seed == seed).map(|r| share(&r)).collect() };
     let by_seed: Vec<Vec<f64>> = seeds.into_iter().map(of).filter(|shares| shares.len() >= LEVELS).collect();
-    if by_seed.len() < SEEDS {
+    if by_seed.len() < FEWEST_SEEDS {
         let n = by_seed.len();
-        return not_tested(claim, format!("{n} seeds have {LEVELS} levels to compare, {SEEDS} are needed. {gates}"));
+        return not_tested(
+            claim,
+            format!("{n} seeds have {LEVELS} levels to compare, {FEWEST_SEEDS} are needed. {gates}"),
+        );
     }
     let spans: Vec<f64> = by_seed.iter().map(|shares| shares[shares.len() - 1] - shares[0]).collect();
     let Ok(span) = mean_t_interval(&spans, 0.95) else { return not_tested(claim, "a share is no number") };
@@ -731,11 +709,8 @@ fn noise_rate_unused(runs: &Runs) -> Claim {
         high - low >= 0.05
     };
     let rising = by_seed.iter().filter(rises).count();
-    let verdict = match (rising == by_seed.len(), by_seed.iter().any(|shares| wide(shares))) {
-        (true, _) => Verdict::Supported,
-        (_, false) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    };
+    let all_rise = rising == by_seed.len();
+    let verdict = Verdict::of(all_rise, !all_rise && !by_seed.iter().any(|shares| wide(shares)));
     let at = |&level: &f64| {
         let own: Vec<&&Run> = told.iter().filter(|run| run.config.level == level).collect();
         let of = |value: fn(&Run) -> f64| mean(&own.iter().map(|run| value(run)).collect::<Vec<_>>());

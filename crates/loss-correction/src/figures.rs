@@ -2,7 +2,7 @@
 
 use retrial_core::chart::{Axis, Color, Figure, Layer, Panel, Share};
 use retrial_core::results::{Error, Results, Table};
-use retrial_core::stats::mean_t_interval;
+use retrial_core::stats::{FEWEST_SEEDS, over_seeds};
 use serde::Serialize;
 
 use crate::claims::{has_collapsed, reported, reported_accuracy};
@@ -115,21 +115,17 @@ pub fn figures(results: &Results<LossCorrection>) -> Result<Vec<(String, Figure)
     Ok(figures)
 }
 
-/// From this many seeds on a band is an interval: that of two is wider than any figure.
-const SEEDS_OF_AN_INTERVAL: usize = 3;
-
 /// Mean of seeds with its 95 % interval, or with the range of fewer seeds.
 fn spread(values: &[f64]) -> (f64, f64, f64) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let range = || (mean, values.iter().copied().fold(mean, f64::min), values.iter().copied().fold(mean, f64::max));
-    let interval = mean_t_interval(values, 0.95).ok().filter(|_| values.len() >= SEEDS_OF_AN_INTERVAL);
-    interval.map_or_else(range, |ci| (mean, ci.low, ci.high))
+    over_seeds(values).map_or_else(range, |ci| (mean, ci.low, ci.high))
 }
 
 /// `Mean and 95 % interval over 5 seeds`, from the number of runs of each mean.
 fn drawn_over(seeds: impl IntoIterator<Item = usize>) -> String {
     let (low, high) = seeds.into_iter().filter(|n| *n > 0).fold((usize::MAX, 0), |(l, h), n| (l.min(n), h.max(n)));
-    let band = if high < SEEDS_OF_AN_INTERVAL { "range" } else { "95 % interval" };
+    let band = if high < FEWEST_SEEDS { "range" } else { "95 % interval" };
     let counted = match (low, high) {
         (1, 1) => return "One seed".into(),
         (low, high) if low < high => format!("{low} to {high}"),

@@ -9,6 +9,6 @@ use retrial_core::cli::{self, Tool};
 static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
-    let fit = Tool { command: fit_tool::command(), run: Box::new(|arguments| Ok(fit_tool::run(arguments)?)) };
+    let fit = Tool::from_command(fit_tool::command(), fit_tool::run);
     cli::main(LossCorrection, vec![fit])
 }

@@ -3,8 +3,10 @@
 
 use retrial_core::experiment::Profile;
 use retrial_core::noise::TransitionMatrix;
-use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, judge_above, not_tested, open};
-use retrial_core::stats::{Interval, mean_t_interval, rmse};
+use retrial_core::results::{
+    Claim, Error, Reported, Results, Verdict, decided, judge_above, judge_within, not_tested, open, short, worst,
+};
+use retrial_core::stats::{FEWEST_SEEDS, Interval, over_seeds, rmse};
 
 use crate::config::{Method, Weights};
 use crate::fits::{self, DECISIVE, DRAWS, Gate, MARGIN, PairedCurves, Statistics, matrix_test};
@@ -26,8 +28,6 @@ const SLIGHT: f64 = 0.06;
 const BIAS: f64 = 0.03;
 /// What accuracy may lose from its best epoch to the last.
 const COLLAPSE: f64 = 0.01;
-/// Fewer seeds decide nothing.
-const FEWEST_SEEDS: usize = 3;
 const TOO_FEW: &str = "a verdict needs at least three seeds";
 
 /// The numbers that the paper's authors report, and those of others that it is said to explain.
@@ -63,7 +63,7 @@ pub const LEARNERS: [Learner; 4] = [
     Learner {
         suffix: "c",
         experiment: "S5",
-        control: None,
+        control: Some("S5-control"),
         what: "CIFAR-10, convolutional network",
         figure: "sceptic-cnn",
     },
@@ -171,32 +171,6 @@ fn gate_in_words(gate: &Gate, incomplete: usize) -> String {
     text
 }
 
-/// The verdict on a claim about several settings: the worst of theirs, the first of equals.
-fn worst<T>(judged: impl IntoIterator<Item = (Verdict, T)>) -> Option<(Verdict, T)> {
-    let severity = |verdict: &Verdict| match verdict {
-        Verdict::Supported => 0,
-        Verdict::Inconclusive => 1,
-        _ => 2,
-    };
-    judged.into_iter().reduce(|a, b| if severity(&b.0) > severity(&a.0) { b } else { a })
-}
-
-/// Supported if the whole interval keeps within `margin` of 0, refuted if all of it lies beyond.
-fn judge_within(interval: &Interval, margin: f64) -> Verdict {
-    if interval.within(-margin, margin) {
-        Verdict::Supported
-    } else if interval.above(margin) || interval.below(-margin) {
-        Verdict::Refuted
-    } else {
-        Verdict::Inconclusive
-    }
-}
-
-/// Mean and 95 % interval, of no fewer seeds than may decide.
-fn over_seeds(values: &[f64]) -> Option<Interval> {
-    (values.len() >= FEWEST_SEEDS).then(|| mean_t_interval(values, 0.95).ok()).flatten()
-}
-
 /// The residual of an accuracy or precision at each judged noise ratio, over seeds.
 fn residuals(curves: &PairedCurves, values: &[Vec<f64>], expected: impl Fn(f64) -> f64) -> Vec<(f64, Interval)> {
     let judged = curves.levels.iter().enumerate().filter(|(_, level)| **level <= HIGHEST + 1e-9);
@@ -291,8 +265,8 @@ struct Shape {
     fits: bool,
     /// A quadratic law has the least error at levels left out.
     predicts: bool,
-    /// A law that is no quadratic is ahead by AICc and at levels left out.
-    rival: bool,
+    /// The law that is ahead by AICc and at levels left out, and no quadratic: by how much.
+    rival: Option<String>,
 }
 
 impl Shape {
@@ -320,17 +294,39 @@ impl Shape {
                 .is_some_and(|tost| tost.interval.within(-MARGIN, MARGIN)),
             fits: lines.clone().any(|(_, test)| test.p >= 0.05),
             predicts: !rows(false).any(better),
-            rival: rows(false).any(|row| better(row) && row.aicc.is_some_and(|own| aicc - own > DECISIVE)),
+            rival: rows(false)
+                .filter(|row| better(row))
+                .filter_map(|row| Some((row, aicc - row.aicc?)))
+                .filter(|(_, ahead)| *ahead > DECISIVE)
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+                .map(|(row, ahead)| {
+                    format!(
+                        "{} is ahead of every quadratic by {ahead:.1} in AICc, and at levels left out it errs by {} where \
+                         they do by {} or more",
+                        row.law.name(),
+                        short(row.loo(curve.scale).unwrap_or(f64::NAN)),
+                        short(error)
+                    )
+                }),
         })
     }
 
     fn verdict(&self) -> Verdict {
-        if self.bend.above(BENT) || self.bend.below(-BENT) || self.rival {
+        if self.bend.above(BENT) || self.bend.below(-BENT) || self.rival.is_some() {
             Verdict::Refuted
         } else if self.equivalent && self.contrast && self.fits && self.predicts {
             Verdict::Supported
         } else {
             Verdict::Inconclusive
+        }
+    }
+
+    /// What the verdict rests on where K alone does not tell.
+    fn why(&self) -> String {
+        match (self.verdict(), &self.rival) {
+            (Verdict::Inconclusive, _) => self.missing(),
+            (Verdict::Refuted, Some(rival)) => format!(" Refuted by a better law: {rival}."),
+            _ => String::new(),
         }
     }
 
@@ -369,10 +365,8 @@ fn quadratic_shape(suffix: &str, primary: &Result<&Primary, String>) -> Claim {
     if seeds < FEWEST_SEEDS {
         return not_tested(claim, TOO_FEW);
     }
-    let verdict = shape.verdict();
-    let missing = if verdict == Verdict::Inconclusive { shape.missing() } else { String::new() };
-    let reason = format!("{}{missing} {}", p.verdict().text, p.gate_in_words());
-    decided(claim, verdict, shape.bend, seeds, &p.scope, reason)
+    let reason = format!("{}{} {}", p.verdict().text, shape.why(), p.gate_in_words());
+    decided(claim, shape.verdict(), shape.bend, seeds, &p.scope, reason)
 }
 
 fn linear_clean(suffix: &str, primary: &Result<&Primary, String>) -> Claim {
@@ -481,11 +475,7 @@ fn confusion(results: &Results<NoisyQuadratic>) -> Claim {
         let Some((sweep, what)) = sweep else { continue };
         let Some((test, seeds)) = matrix(&sweep, pair, level) else { continue };
         let Some(excess) = test.diagonal_excess.filter(|_| seeds >= FEWEST_SEEDS) else { continue };
-        let verdict = match (test.within, excess.above(0.)) {
-            (true, _) => Verdict::Supported,
-            (false, true) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        };
+        let verdict = Verdict::of(test.within, !test.within && excess.above(0.));
         let kind = if pair { "pair" } else { "symmetric" };
         parts.push(format!(
             "{kind} {level}: worst row {:.3} (allowed {:.3}), diagonal {:+.3} [{:+.3}, {:+.3}]",
@@ -844,7 +834,7 @@ mod tests {
             contrast: true,
             fits: true,
             predicts: true,
-            rival: false,
+            rival: None,
         };
         assert_eq!(straight().verdict(), Verdict::Supported);
         let changes: [fn(&mut Shape); 4] =
@@ -854,7 +844,9 @@ mod tests {
             change(&mut shape);
             assert_eq!(shape.verdict(), Verdict::Inconclusive, "change {i}");
         }
-        assert_eq!(Shape { rival: true, ..straight() }.verdict(), Verdict::Refuted);
+        let beaten = Shape { rival: Some("M5 is ahead".into()), ..straight() };
+        assert_eq!(beaten.verdict(), Verdict::Refuted);
+        assert!(beaten.why().contains("better law: M5 is ahead.") && straight().why().is_empty());
         for bend in [interval(0.031, 0.05), interval(-0.05, -0.031)] {
             assert_eq!(Shape { bend, ..straight() }.verdict(), Verdict::Refuted);
         }
@@ -885,28 +877,5 @@ mod tests {
         assert_eq!(line.verdict(), Verdict::Supported, "{}", line.missing());
         assert_eq!(shape(Law::Sharpened, &[0.9, 1.3]).verdict(), Verdict::Refuted);
         assert_eq!(shape(Law::Sharpened, &[0.9, 0.8]).verdict(), Verdict::Refuted);
-    }
-
-    #[test]
-    fn the_worst_setting_decides() {
-        let judged = |verdicts: &[Verdict]| worst(verdicts.iter().cloned().zip(0..)).unwrap();
-        use Verdict::{Inconclusive, Refuted, Supported};
-        assert_eq!(judged(&[Supported, Inconclusive, Supported]), (Inconclusive, 1));
-        assert_eq!(judged(&[Inconclusive, Refuted, Refuted]), (Refuted, 1));
-        assert_eq!(judged(&[Supported, Supported]), (Supported, 0));
-        assert!(worst(Vec::<(Verdict, ())>::new()).is_none());
-    }
-
-    #[test]
-    fn a_margin_is_kept_missed_or_open() {
-        assert_eq!(judge_within(&interval(-0.02, 0.029), 0.03), Verdict::Supported);
-        assert_eq!(judge_within(&interval(-0.05, -0.031), 0.03), Verdict::Refuted);
-        assert_eq!(judge_within(&interval(-0.031, 0.), 0.03), Verdict::Inconclusive);
-    }
-
-    #[test]
-    fn two_seeds_decide_nothing() {
-        assert!(over_seeds(&[0.1, 0.2]).is_none());
-        assert!(over_seeds(&[0.1, 0.2, 0.3]).is_some());
     }
 }

@@ -242,7 +242,7 @@ pub fn tables(results: &Results<NoisyQuadratic>) -> Result<Vec<Table>, Error> {
         let Ok(primary) = Primary::load(results, learner) else { continue };
         statistics.extend(statistic_rows(learner.experiment, primary.statistics.primary()));
     }
-    for experiment in ["S0", "control", "S4-control"] {
+    for experiment in ["S0", "control", "S4-control", "S5-control"] {
         for k in [1, 5, 15] {
             let analysed = control(results, experiment, k).and_then(|c| fits::analyse(&c, DRAWS, RESAMPLING).ok());
             let name = format!("{experiment}, {k}-nearest neighbours");

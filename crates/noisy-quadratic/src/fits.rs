@@ -14,7 +14,9 @@ use std::sync::Mutex;
 
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
 use retrial_core::Seed;
-use retrial_core::stats::{self, Alternative, Band, Criteria, Interval, LackOfFit, RunsTest, SignFlip, TTest, Tost};
+use retrial_core::stats::{
+    self, Alternative, Band, Criteria, FEWEST_SEEDS, Interval, LackOfFit, RunsTest, SignFlip, TTest, Tost,
+};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
@@ -36,8 +38,6 @@ pub const MEMORISED: f64 = 0.999;
 pub const DRAWS: usize = 10_000;
 /// Fewest levels that count for which a statistic is worth its name.
 const FEWEST_LEVELS: usize = 3;
-/// With fewer seeds resampling them says nothing; the fitted curve is resampled instead.
-const FEWEST_SEEDS: usize = 3;
 /// Least m(1 − m) where the test size is unknown: an accuracy of 1 is not known without error.
 const LEAST_BINOMIAL: f64 = 0.01 * 0.99;
 

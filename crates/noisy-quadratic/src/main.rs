@@ -9,8 +9,7 @@ use retrial_core::cli::{self, Tool};
 static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
-    let fit = Tool { command: fit_tool::command(), run: Box::new(|arguments| Ok(fit_tool::run(arguments)?)) };
-    let predict =
-        Tool { command: predict_tool::command(), run: Box::new(|arguments| Ok(predict_tool::run(arguments)?)) };
+    let fit = Tool::from_command(fit_tool::command(), fit_tool::run);
+    let predict = Tool::from_command(predict_tool::command(), predict_tool::run);
     cli::main(NoisyQuadratic, vec![fit, predict])
 }

@@ -14,14 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use retrial_core::experiment::Profile;
 use retrial_core::results::{Claim, Error, Reported, Results, Verdict, decided, judge_above, not_tested, open, short};
-use retrial_core::stats::{Interval, least_squares, mean_t_interval};
+use retrial_core::stats::{FEWEST_SEEDS, Interval, least_squares, over_seeds};
 
 use crate::config::{Method, Reuse, Selfie};
 use crate::experiments::HEAVY;
 use crate::paper::Song2019;
 use crate::readings::{
-    ANIMALS, Arm, BySeed, CIFAR_100_DENSENET, Cell, Cells, Column, FEWEST_SEEDS, Gates, Metric, NATURAL, Noise, PAIR,
-    SYMMETRIC, Study, VGGS, Values, errors, gaps, in_words, mean, read, standard,
+    ANIMALS, Arm, BySeed, CIFAR_100_DENSENET, Cell, Cells, Column, Gates, Metric, NATURAL, Noise, PAIR, SYMMETRIC,
+    Study, VGGS, Values, errors, gaps, in_words, mean, read, standard,
 };
 use crate::refurbish::small_loss_count;
 use crate::train::Summary;
@@ -55,14 +55,14 @@ impl Part {
     /// Claimed is a value above `least`. None if fewer than three of `seeds` have one.
     fn above(name: impl Into<String>, values: &Values, seeds: &BTreeSet<u64>, least: f64) -> Option<Self> {
         let judged: Vec<f64> = values.iter().filter(|(seed, _)| seeds.contains(seed)).map(|(_, v)| *v).collect();
-        let interval = interval(&judged)?;
+        let interval = over_seeds(&judged)?;
         let all: Vec<f64> = values.values().copied().collect();
         Some(Self {
             name: name.into(),
             verdict: judge_above(&interval, least),
             seeds: judged.len(),
             slack: interval.estimate - least,
-            all: (all.len() > judged.len()).then(|| Some((all.len(), self::interval(&all)?))).flatten(),
+            all: (all.len() > judged.len()).then(|| Some((all.len(), over_seeds(&all)?))).flatten(),
             interval,
         })
     }
@@ -81,11 +81,7 @@ impl Part {
     /// Claimed is a value above 0 in every seed; none above refutes.
     fn in_all(name: impl Into<String>, values: &Values, seeds: &BTreeSet<u64>) -> Option<Self> {
         let rises: Vec<bool> = values.iter().filter(|(seed, _)| seeds.contains(seed)).map(|(_, v)| *v > 0.).collect();
-        let verdict = match (rises.iter().all(|r| *r), rises.iter().any(|r| *r)) {
-            (true, _) => Verdict::Supported,
-            (_, false) => Verdict::Refuted,
-            _ => Verdict::Inconclusive,
-        };
+        let verdict = Verdict::of(rises.iter().all(|r| *r), !rises.contains(&true));
         Some(Self { verdict, ..Self::above(name, values, seeds, 0.)? })
     }
 
@@ -104,10 +100,6 @@ fn numbers(interval: &Interval) -> String {
 
 fn listed(parts: &[Part]) -> String {
     parts.iter().map(Part::in_words).collect::<Vec<_>>().join("; ")
-}
-
-fn interval(values: &[f64]) -> Option<Interval> {
-    (values.len() >= FEWEST_SEEDS).then(|| mean_t_interval(values, 0.95).ok()).flatten()
 }
 
 /// One part refutes; all must be supported, and none of them be missing.

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use retrial_core::chart::{Axis, Color, Dash, Figure, Layer, Panel, Share};
 use retrial_core::results::{Error, Reported, Results, Table};
-use retrial_core::stats::mean_t_interval;
+use retrial_core::stats::{FEWEST_SEEDS, mean_t_interval};
 use serde::Serialize;
 
 use crate::claims::reported;
 use crate::config::{Method, NoiseRate, Reuse, Selfie};
 use crate::paper::Song2019;
 use crate::readings::{
-    Arm, BySeed, Cells, Column, FEWEST_SEEDS, Gates, Metric, Noise, PAIR, SYMMETRIC, Study, Values, errors, gaps,
-    in_words, mean, read,
+    Arm, BySeed, Cells, Column, Gates, Metric, Noise, PAIR, SYMMETRIC, Study, Values, errors, gaps, in_words, mean,
+    read,
 };
 use crate::train::{Epoch, Run, Summary};
 

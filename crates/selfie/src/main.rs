@@ -9,7 +9,6 @@ use selfie::{Song2019, refurbish_tool};
 static ALLOCATOR: retrial_kernels::Allocator = retrial_kernels::Allocator;
 
 fn main() -> ExitCode {
-    let refurbish =
-        Tool { command: refurbish_tool::command(), run: Box::new(|arguments| Ok(refurbish_tool::run(arguments)?)) };
+    let refurbish = Tool::from_command(refurbish_tool::command(), refurbish_tool::run);
     cli::main(Song2019, vec![refurbish])
 }

@@ -8,15 +8,13 @@ use retrial_core::experiment::Profile;
 use retrial_core::model::Architecture;
 use retrial_core::noise::NoiseKind;
 use retrial_core::results::{Error, Reported, Results};
+use retrial_core::stats::FEWEST_SEEDS;
 
 use crate::config::{Config, Method, NoiseRate, Normaliser, Padding, Reuse, Selfie, Source};
 use crate::experiments::{self, HEAVY, history};
 use crate::history::{Rule, rule};
 use crate::paper::Song2019;
 use crate::train::{Epoch, Run, Summary};
-
-/// Fewer seeds decide nothing.
-pub const FEWEST_SEEDS: usize = 3;
 
 /// A noise under which methods are compared.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,6 +20,17 @@ pub enum Verdict {
     NotTested(String),
 }
 
+impl Verdict {
+    /// Supported or refuted where one of the two rules holds, inconclusive otherwise; where both do, refuted.
+    pub fn of(supported: bool, refuted: bool) -> Self {
+        match (supported, refuted) {
+            (_, true) => Verdict::Refuted,
+            (true, _) => Verdict::Supported,
+            _ => Verdict::Inconclusive,
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.pad(match self {
@@ -129,11 +140,22 @@ pub fn decided(
 
 /// Supported if the whole interval lies above `least`, refuted if it lies below.
 pub fn judge_above(interval: &Interval, least: f64) -> Verdict {
-    match (interval.above(least), interval.below(least)) {
-        (true, _) => Verdict::Supported,
-        (_, true) => Verdict::Refuted,
-        _ => Verdict::Inconclusive,
-    }
+    Verdict::of(interval.above(least), interval.below(least))
+}
+
+/// Supported if the whole interval keeps within `margin` of 0, refuted if all of it lies beyond.
+pub fn judge_within(interval: &Interval, margin: f64) -> Verdict {
+    Verdict::of(interval.within(-margin, margin), interval.above(margin) || interval.below(-margin))
+}
+
+/// The verdict on a claim about several settings: the worst of theirs, the first of equals.
+pub fn worst<T>(judged: impl IntoIterator<Item = (Verdict, T)>) -> Option<(Verdict, T)> {
+    let severity = |verdict: &Verdict| match verdict {
+        Verdict::Supported => 0,
+        Verdict::Inconclusive => 1,
+        Verdict::Refuted | Verdict::NotTested(_) => 2,
+    };
+    judged.into_iter().reduce(|a, b| if severity(&b.0) > severity(&a.0) { b } else { a })
 }
 
 /// A number to three significant digits.
@@ -283,6 +305,31 @@ mod tests {
             ..first.clone()
         };
         vec![first, second]
+    }
+
+    #[test]
+    fn where_both_rules_hold_the_claim_is_refuted() {
+        use Verdict::{Inconclusive, Refuted, Supported};
+        let verdicts = [(true, false), (false, false), (false, true), (true, true)].map(|(s, r)| Verdict::of(s, r));
+        assert_eq!(verdicts, [Supported, Inconclusive, Refuted, Refuted]);
+    }
+
+    #[test]
+    fn the_worst_setting_decides() {
+        let judged = |verdicts: &[Verdict]| worst(verdicts.iter().cloned().zip(0..)).unwrap();
+        use Verdict::{Inconclusive, Refuted, Supported};
+        assert_eq!(judged(&[Supported, Inconclusive, Supported]), (Inconclusive, 1));
+        assert_eq!(judged(&[Inconclusive, Refuted, Refuted]), (Refuted, 1));
+        assert_eq!(judged(&[Supported, Supported]), (Supported, 0));
+        assert!(worst(Vec::<(Verdict, ())>::new()).is_none());
+    }
+
+    #[test]
+    fn a_margin_is_kept_missed_or_open() {
+        let interval = |low: f64, high: f64| Interval { estimate: (low + high) / 2., low, high, level: 0.95 };
+        assert_eq!(judge_within(&interval(-0.02, 0.029), 0.03), Verdict::Supported);
+        assert_eq!(judge_within(&interval(-0.05, -0.031), 0.03), Verdict::Refuted);
+        assert_eq!(judge_within(&interval(-0.031, 0.), 0.03), Verdict::Inconclusive);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use claim::{
-    Claim, Verdict, claims_csv, claims_markdown, claims_text, decided, judge_above, not_tested, open, short,
+    Claim, Verdict, claims_csv, claims_markdown, claims_text, decided, judge_above, judge_within, not_tested, open,
+    short, worst,
 };
 pub use reported::{Reported, ReportedNumber};
 pub use table::{Counts, Table};

@@ -29,8 +29,8 @@ pub use selection::{
     lack_of_fit, leave_one_out,
 };
 pub use tests_of_mean::{
-    Alternative, Equivalence, SignFlip, TTest, Tost, differences, holm, mean_t_interval, paired_t_test, sign_flip,
-    t_test, tost,
+    Alternative, Equivalence, FEWEST_SEEDS, SignFlip, TTest, Tost, differences, holm, mean_t_interval, over_seeds,
+    paired_t_test, sign_flip, t_test, tost,
 };
 
 /// Why a statistic has no value.

@@ -79,6 +79,8 @@ fn t_intervals() {
         assert_relative_eq!(tests_of_mean::t_quantile(p, df), want, max_relative = 1e-12);
         assert_relative_eq!(tests_of_mean::t_quantile(1.0 - p, df), -want, max_relative = 1e-12);
     }
+    assert_eq!(over_seeds(&X), mean_t_interval(&X, 0.95).ok());
+    assert_eq!(over_seeds(&X[..FEWEST_SEEDS - 1]), None);
     let constant = mean_t_interval(&[0.1; 4], 0.95).unwrap();
     assert_eq!((constant.low, constant.high), (0.1, 0.1));
 }

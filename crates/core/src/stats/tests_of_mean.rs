@@ -64,6 +64,14 @@ pub fn mean_t_interval(xs: &[f64], level: f64) -> Result<Interval> {
     Ok(Interval { estimate, low: estimate - half, high: estimate + half, level })
 }
 
+/// Fewer seeds decide nothing: the t interval of two rests on a single difference and is wider than any figure.
+pub const FEWEST_SEEDS: usize = 3;
+
+/// Mean of a value per seed with its 95 % t interval. Nothing of fewer than [`FEWEST_SEEDS`], or if a value is not finite.
+pub fn over_seeds(values: &[f64]) -> Option<Interval> {
+    mean_t_interval(values, 0.95).ok().filter(|_| values.len() >= FEWEST_SEEDS)
+}
+
 /// One-sample t test of the mean against `null`. Values without any spread decide by themselves: t is 0 where they
 /// equal `null` and infinite otherwise. Fails on fewer than 2 values and on non-finite ones.
 pub fn t_test(xs: &[f64], null: f64, alternative: Alternative) -> Result<TTest> {

@@ -1,8 +1,8 @@
 //! IS14: the MNIST run of the official documentation, and its log.
 
-use retrial_core::results::{Claim, Error, Reported, not_tested, open};
+use retrial_core::results::{Claim, Error, Reported, Verdict, not_tested, open};
 
-use super::{Pair, account, decided, percent, reported, uniform_and_bound, verdict};
+use super::{Pair, account, decided, percent, reported, uniform_and_bound};
 use crate::config::Config;
 use crate::readings::{Arm, Currency, ERROR, LOSS, Paired, Run, gain, gain_at, gain_at_end};
 use crate::sampling::TRAINED;
@@ -113,5 +113,5 @@ pub(super) fn documented(arms: &[(Config, Arm)], scope: &str) -> Result<Claim, E
         100. * bound.mean(|run| run.tail(ERROR)),
         100. * uniform.mean(|run| run.tail(ERROR)),
     );
-    Ok(decided(claim, verdict(supported, refuted), &error[0].values, scope, reason))
+    Ok(decided(claim, Verdict::of(supported, refuted), &error[0].values, scope, reason))
 }

@@ -2,8 +2,9 @@
 
 use retrial_core::experiment::Profile;
 use retrial_core::results::{Claim, Verdict, not_tested, open};
+use retrial_core::stats::FEWEST_SEEDS;
 
-use super::{LEAST_SEEDS, Pair, account, at_both_costs, decided, gate, pair, percent, uniform_and_bound, verdict};
+use super::{Pair, account, at_both_costs, decided, gate, pair, percent, uniform_and_bound};
 use crate::config::{Config, Method, Score};
 use crate::readings::{Arm, Currency, ERROR, LOSS, arm, gain, gain_at, is_importance, is_uniform, label, log_ratio};
 
@@ -53,7 +54,7 @@ pub(super) fn lower_error(arms: &[(Config, Arm)], ablation: &[(Config, Arm)], sc
         log_ratio(uniform, bound, LOSS).mean().exp(),
         others.join(", "),
     );
-    decided(claim, at_both_costs(verdict(supported, refuted), &seconds), &gains.values, scope, reason)
+    decided(claim, at_both_costs(Verdict::of(supported, refuted), &seconds), &gains.values, scope, reason)
 }
 
 pub(super) fn order_of_magnitude(profile: Profile, arms: &[(Config, Arm)], scope: &str) -> Claim {
@@ -71,7 +72,7 @@ pub(super) fn order_of_magnitude(profile: Profile, arms: &[(Config, Arm)], scope
     let logs = log_ratio(found.importance, found.uniform, LOSS);
     let Some(interval) = logs.interval() else { return not_tested(claim, "the losses are no numbers") };
     let found = match profile {
-        Profile::Paper => verdict(interval.low >= 8f64.ln(), interval.high < 8f64.ln()),
+        Profile::Paper => Verdict::of(interval.low >= 8f64.ln(), interval.high < 8f64.ln()),
         _ => Verdict::NotTested(
             "an order of magnitude needs the paper's set and hours of training; a small set says nothing of it.".into(),
         ),
@@ -120,7 +121,7 @@ pub(super) fn harder_task(arms: &[(Config, Arm)], scope: &str) -> Claim {
     let surely = |arm: &Arm| of(arm).interval_of(rivals.len()).is_some_and(|i| i.above(0.));
     let refuted = gains.interval().is_some_and(|i| i.below(0.)) || rivals.iter().any(|(_, arm)| surely(arm));
     let seconds = gain_at(uniform, bound, Currency::Seconds, ERROR);
-    let found_verdict = verdict(gains.is_above() && better.is_empty(), refuted);
+    let found_verdict = Verdict::of(gains.is_above() && better.is_empty(), refuted);
     let named = if better.is_empty() { "no rival".into() } else { better.join(", ") };
     let reason = format!(
         "Relative gain of the bound. {} Better than uniform by a standard error among {} rivals: {named}.",
@@ -157,7 +158,7 @@ pub(super) fn ordering(two: &[(Config, Arm)], histories: &[(Config, Arm)], scope
         .take(1)
         .chain(remembering)
         .map(|(config, arm)| (label(config), arm, arm.with_collapsed()))
-        .filter(|(_, _, all)| all.runs.len() >= LEAST_SEEDS)
+        .filter(|(_, _, all)| all.runs.len() >= FEWEST_SEEDS)
         .collect();
     let Some((_, _, loss)) = rivals.first().filter(|(name, ..)| name.starts_with("loss")) else {
         return not_tested(claim, "sampling by the loss has not been run on three seeds");
@@ -202,7 +203,7 @@ pub(super) fn ordering(two: &[(Config, Arm)], histories: &[(Config, Arm)], scope
     );
     decided(
         claim,
-        verdict(ordered && beaten_by.is_empty(), !beaten_by.is_empty()),
+        Verdict::of(ordered && beaten_by.is_empty(), !beaten_by.is_empty()),
         &gain(loss, bound, ERROR).values,
         scope,
         reason,
@@ -230,7 +231,7 @@ pub(super) fn fine_tuning(arms: &[(Config, Arm)], scope: &str) -> Claim {
     let supported = gains.mean() >= 0.1 && gains.is_above() && below_loss;
     let refuted = gains.interval().is_some_and(|i| i.below(0.1));
     let reason = format!("An analogue only: no ImageNet network is used. {}", account(arms, &found, ERROR, None));
-    decided(claim, at_both_costs(verdict(supported, refuted), &seconds), &gains.values, scope, reason)
+    decided(claim, at_both_costs(Verdict::of(supported, refuted), &seconds), &gains.values, scope, reason)
 }
 
 pub(super) fn sequence(profile: Profile, arms: &[(Config, Arm)], scope: &str) -> Claim {
@@ -264,7 +265,7 @@ pub(super) fn sequence(profile: Profile, arms: &[(Config, Arm)], scope: &str) ->
         account(arms, &found, LOSS, None),
     );
     let supported = gains.is_above() && by_loss.is_below();
-    let found_verdict = at_both_costs(verdict(supported, refuted), &seconds);
+    let found_verdict = at_both_costs(Verdict::of(supported, refuted), &seconds);
     decided(claim, found_verdict, &gains.values, &format!("{scope}{shorter}"), reason)
 }
 
@@ -285,7 +286,7 @@ pub(super) fn overall(claims: &[Claim]) -> Claim {
     if tested < 2 {
         return not_tested(Claim { reason, ..claim }, "fewer than two of its parts could be tested:");
     }
-    let verdict = verdict(count(&Verdict::Supported) == tested, count(&Verdict::Refuted) >= 2);
+    let verdict = Verdict::of(count(&Verdict::Supported) == tested, count(&Verdict::Refuted) >= 2);
     Claim { verdict, reason, ..claim }
 }
 
@@ -315,7 +316,7 @@ pub(super) fn label_noise(noisy: &[(Config, Arm)], copies: &[(Config, Arm)], sco
     }
     let gains = gain(found.uniform, found.importance, ERROR);
     let seconds = gain_at(found.uniform, found.importance, Currency::Seconds, ERROR);
-    let verdict = verdict(gains.is_above(), gains.interval().is_some_and(|i| i.below(0.)));
+    let verdict = Verdict::of(gains.is_above(), gains.interval().is_some_and(|i| i.below(0.)));
     let reason = format!("Relative gain in test error; at equal processor seconds {}.{control}", percent(&seconds));
     decided(claim, at_both_costs(verdict, &seconds), &gains.values, scope, reason)
 }

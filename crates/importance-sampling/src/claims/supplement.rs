@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use retrial_core::results::{Claim, Error, Results, not_tested, open};
+use retrial_core::results::{Claim, Error, Results, Verdict, not_tested, open};
+use retrial_core::stats::FEWEST_SEEDS;
 
-use super::{LEAST_SEEDS, decided, gate, verdict};
+use super::{decided, gate};
 use crate::config::{Config, ControlVariate, Method};
 use crate::paper::ImportanceSampling;
 use crate::readings::{Arm, LOSS, Paired, arm, arms, gain, is_uniform, label, log_ratio};
@@ -79,9 +80,9 @@ pub(super) fn control_variates(variates: &Variates, scope: &str) -> Claim {
         return not_tested(claim, "no control variate has finished every seed");
     };
     let ratios = log_ratio(uniform, winner, LOSS);
-    let Some(interval) = ratios.interval().filter(|_| ratios.values.len() >= LEAST_SEEDS) else {
+    let Some(interval) = ratios.interval().filter(|_| ratios.values.len() >= FEWEST_SEEDS) else {
         let seeds = ratios.values.len();
-        return not_tested(claim, format!("a verdict needs {LEAST_SEEDS} seeds, and there are {seeds}"));
+        return not_tested(claim, format!("a verdict needs {FEWEST_SEEDS} seeds, and there are {seeds}"));
     };
     let rate = |config: &Config| config.schedule.rate(0.);
     let at_edge: Vec<String> = judged()
@@ -110,7 +111,7 @@ pub(super) fn control_variates(variates: &Variates, scope: &str) -> Claim {
         format!(" The best has {:.1} times the loss of importance sampling.", loss(winner) / loss(bound))
     });
     Claim {
-        verdict: verdict(inside && interval.low > 0., inside && interval.high < 0.),
+        verdict: Verdict::of(inside && interval.low > 0., inside && interval.high < 0.),
         estimate: Some(interval.estimate.exp()),
         interval: Some((interval.low.exp(), interval.high.exp())),
         seeds: ratios.values.len(),
@@ -150,7 +151,7 @@ pub(super) fn candidates(arms: &[(Config, Arm)], scope: &str) -> Claim {
     let (Some(&uniform), Some((&largest, &last))) = (of_ratio.get(&1), of_ratio.last_key_value()) else {
         return not_tested(claim, "uniform sampling has not been run beside it");
     };
-    if largest <= 6 || [uniform, best, last].iter().any(|arm| arm.runs.len() < LEAST_SEEDS) {
+    if largest <= 6 || [uniform, best, last].iter().any(|arm| arm.runs.len() < FEWEST_SEEDS) {
         return not_tested(claim, "a verdict needs three seeds and one B above 6b");
     }
     if let Err(why) = gate(best) {
@@ -191,5 +192,5 @@ pub(super) fn candidates(arms: &[(Config, Arm)], scope: &str) -> Claim {
         listed.join(", "),
         margins.join(", "),
     );
-    decided(claim, verdict(supported, refuted), &below(decisive).values, scope, reason)
+    decided(claim, Verdict::of(supported, refuted), &below(decisive).values, scope, reason)
 }

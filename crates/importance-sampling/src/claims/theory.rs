@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use retrial_core::results::{Claim, Error, Results, not_tested, open};
-use retrial_core::stats::{pearson, spearman};
+use retrial_core::results::{Claim, Error, Results, Verdict, not_tested, open};
+use retrial_core::stats::{FEWEST_SEEDS, pearson, spearman};
 use retrial_core::train::Schedule;
 
-use super::{LEAST_SEEDS, decided, pair, verdict};
+use super::{decided, pair};
 use crate::analysis::{Probabilities, Snapshot};
 use crate::config::{Config, Method, Score};
 use crate::paper::ImportanceSampling;
@@ -29,7 +29,7 @@ pub(super) fn gradient_error(runs: &[Analysed], scope: &str) -> Claim {
         "after the first drop, every snapshot: d(norm) <= d(bound) < d(loss) < 1 and d(bound) within 10 % of d(norm)",
         "curves only, without values",
     );
-    if runs.len() < LEAST_SEEDS {
+    if runs.len() < FEWEST_SEEDS {
         return not_tested(claim, FEW_SEEDS);
     }
     let all: Vec<&Snapshot> = runs.iter().flat_map(late).collect();
@@ -43,7 +43,7 @@ pub(super) fn gradient_error(runs: &[Analysed], scope: &str) -> Claim {
     let held = all.iter().filter(holds).count();
     let worse = all.iter().filter(|s| s.rms_bound >= s.rms_loss).count();
     let above = all.iter().filter(|s| s.rms_bound > 1.).count();
-    let found = verdict(held == all.len(), 2 * worse > all.len() || above > 0);
+    let found = Verdict::of(held == all.len(), 2 * worse > all.len() || above > 0);
     let mean = |value: fn(&Snapshot) -> f64| all.iter().map(|s| value(s)).sum::<f64>() / all.len() as f64;
     let excess: Vec<f64> = runs
         .iter()
@@ -89,7 +89,7 @@ pub(super) fn probabilities(runs: &[Analysed], scope: &str) -> Claim {
         rs.push(r.r);
         passed += usize::from(loss / bound >= 3. && r.r >= 0.95);
     }
-    if ratios.len() < LEAST_SEEDS {
+    if ratios.len() < FEWEST_SEEDS {
         return not_tested(claim, FEW_SEEDS);
     }
     let range = |values: &[f64]| {
@@ -102,7 +102,7 @@ pub(super) fn probabilities(runs: &[Analysed], scope: &str) -> Claim {
         range(&rs),
         range(&explained)
     );
-    decided(claim, verdict(passed == ratios.len(), passed == 0), &ratios, scope, reason)
+    decided(claim, Verdict::of(passed == ratios.len(), passed == 0), &ratios, scope, reason)
 }
 
 pub(super) fn common_constant(runs: &[Analysed], scope: &str) -> Claim {
@@ -114,10 +114,10 @@ pub(super) fn common_constant(runs: &[Analysed], scope: &str) -> Claim {
         "a theorem with one constant; no number",
     );
     let worst: Vec<f64> = runs.iter().map(|run| run.snapshots.iter().map(|s| s.spread).fold(0., f64::max)).collect();
-    if worst.len() < LEAST_SEEDS {
+    if worst.len() < FEWEST_SEEDS {
         return not_tested(claim, FEW_SEEDS);
     }
-    let found = verdict(worst.iter().all(|w| *w < 0.5), worst.iter().all(|w| *w >= 0.5));
+    let found = Verdict::of(worst.iter().all(|w| *w < 0.5), worst.iter().all(|w| *w >= 0.5));
     decided(claim, found, &worst, scope, "The estimate is the largest variation over a run's snapshots.".into())
 }
 
@@ -216,7 +216,7 @@ pub(super) fn tau_tells(photos: &[Analysed], digits: &[Analysed], switched: &[Sw
         runs.iter().filter_map(of).collect()
     };
     let (on_photos, on_digits) = (correlations(photos), correlations(digits));
-    if on_photos.len() < LEAST_SEEDS {
+    if on_photos.len() < FEWEST_SEEDS {
         return not_tested(claim, "a verdict needs three analysed seeds of at least three snapshots");
     }
     let exceeds = |runs: &[Analysed]| {
@@ -245,7 +245,7 @@ pub(super) fn tau_tells(photos: &[Analysed], digits: &[Analysed], switched: &[Sw
          snapshots of photos and at {} of {} of digits. {when}",
         photos_above.0, photos_above.1, digits_above.0, digits_above.1
     );
-    decided(claim, verdict(supported, refuted), &on_photos, scope, reason)
+    decided(claim, Verdict::of(supported, refuted), &on_photos, scope, reason)
 }
 
 /// Snapshots of one network, with the cost ratio measured in training it.
@@ -311,7 +311,7 @@ pub(super) fn guarantee(photos: &Population, digits: &Population, variates: &[(C
         contributing += contributes.iter().filter(|c| **c).count();
     }
     let listed: Vec<String> = parts.iter().rev().map(|(name, texts)| format!("{name}: {}", texts.join("; "))).collect();
-    if contributing < LEAST_SEEDS || seen == 0 {
+    if contributing < FEWEST_SEEDS || seen == 0 {
         return not_tested(
             claim,
             format!("too few snapshots above the thresholds. Snapshots of {}", listed.join(". Of ")),
@@ -326,7 +326,7 @@ pub(super) fn guarantee(photos: &Population, digits: &Population, variates: &[(C
         )
     });
     Claim {
-        verdict: verdict(every, most_fail),
+        verdict: Verdict::of(every, most_fail),
         estimate: Some(worst),
         seeds: contributing,
         scope: scope.into(),

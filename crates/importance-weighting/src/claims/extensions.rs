@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use retrial_core::results::{Claim, not_tested, open};
+use retrial_core::results::{Claim, Verdict, not_tested, open};
+use retrial_core::stats::over_seeds;
 
-use super::{gates, interval, judged, last, scope_of, three_way};
+use super::{gates, judged, last, scope_of};
 use crate::config::LabelShift;
 use crate::images::VALIDATION;
 use crate::label_shift::{self, TARGET};
@@ -37,7 +38,7 @@ pub(super) fn tails(runs: &[Run], profile: &str) -> Claim {
         tail.iter().filter_map(|(seed, gain)| Some(gain - plain.get(seed)?)).collect()
     };
     let differences = difference(10.);
-    let Some(i) = interval(&differences) else { return not_tested(claim, "fewer than three seeds have finished") };
+    let Some(i) = over_seeds(&differences) else { return not_tested(claim, "fewer than three seeds have finished") };
     let gain =
         |polynomial: bool, weights: f64| mean(&gains(runs, polynomial, weights).into_values().collect::<Vec<_>>());
     let heavier = 10f64.powf(1.5);
@@ -49,7 +50,7 @@ pub(super) fn tails(runs: &[Run], profile: &str) -> Claim {
         gain(false, heavier),
         gates(runs)
     );
-    judged(claim, three_way(i.above(0.), i.below(0.)), i, differences.len(), &scope_of(runs, profile), reason)
+    judged(claim, Verdict::of(i.above(0.), i.below(0.)), i, differences.len(), &scope_of(runs, profile), reason)
 }
 
 pub(super) fn shift(cells: &[(LabelShift, label_shift::Summary)], profile: &str) -> Claim {
@@ -66,7 +67,7 @@ pub(super) fn shift(cells: &[(LabelShift, label_shift::Summary)], profile: &str)
         by_seed.entry(config.network.seed).or_default().push(summary.offset - summary.retrained);
     }
     let means: Vec<f64> = by_seed.values().map(|gains| mean(gains)).collect();
-    let Some(i) = interval(&means) else { return not_tested(claim, "fewer than three seeds have finished") };
+    let Some(i) = over_seeds(&means) else { return not_tested(claim, "fewer than three seeds have finished") };
     let of = |value: fn(&label_shift::Summary) -> f64| mean(&cells.iter().map(|(_, s)| value(s)).collect::<Vec<_>>());
     let reason = format!(
         "Accuracy on the target {:.3} without correction, {:.3} retrained, {:.3} with shifted logits. Black-box shift estimation \
@@ -92,7 +93,7 @@ pub(super) fn shift(cells: &[(LabelShift, label_shift::Summary)], profile: &str)
         c.convention.letter(),
         shares.join(", ")
     );
-    judged(claim, three_way(i.above(0.), i.below(0.)), i, means.len(), &scope, reason)
+    judged(claim, Verdict::of(i.above(0.), i.below(0.)), i, means.len(), &scope, reason)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Do weights matter early and fade late? IW1, IW2, IW3, IW5, IW7, IW10 and IW13.
 
 use retrial_core::results::{Claim, Verdict, not_tested, open};
-use retrial_core::stats::Interval;
+use retrial_core::stats::{FEWEST_SEEDS, Interval, over_seeds};
 
-use super::{FLAT, Network, STEEP, gates, interval, judged, last, last_fraction, scope_of, three_way};
-use crate::equivalence::{self, LEAST_SEEDS, MARGIN, WIDE_MARGIN};
+use super::{FLAT, Network, STEEP, gates, judged, last, last_fraction, scope_of};
+use crate::equivalence::{self, MARGIN, WIDE_MARGIN};
 use crate::paper::ratio_text;
 use crate::readings::{Run, by_seed, distinct, early_spread, equivalence, mean, same_function, slopes, spread};
 
@@ -24,13 +24,13 @@ pub(super) fn early(network: &Network) -> Claim {
         return not_tested(claim, format!("the largest ratio of this arm is {largest}, not at least 16"));
     }
     let spreads = early_spread(network.runs);
-    match interval(&spreads) {
+    match over_seeds(&spreads) {
         None => not_tested(claim, "fewer than three seeds have every ratio"),
         Some(i) => {
             let reason =
                 format!("f is the share of held-out cats and dogs called dog; ratios up to {}.", ratio_text(largest));
             let scope = scope_of(network.runs, network.profile);
-            judged(claim, three_way(i.above(0.8), i.below(0.3)), i, spreads.len(), &scope, reason)
+            judged(claim, Verdict::of(i.above(0.8), i.below(0.3)), i, spreads.len(), &scope, reason)
         }
     }
 }
@@ -54,8 +54,8 @@ impl Fading {
     fn of(runs: &[Run], margin: f64, f: impl Fn(&Run) -> f64) -> Option<Self> {
         let ratios = distinct(runs.iter().map(|r| r.config.ratio));
         let complete = by_seed(runs, &ratios, Run::separated, &f);
-        let spread = interval(&complete.iter().map(|(_, values)| spread(values)).collect::<Vec<_>>())?;
-        let beta = interval(&slopes(runs, &f).into_values().collect::<Vec<_>>())?;
+        let spread = over_seeds(&complete.iter().map(|(_, values)| spread(values)).collect::<Vec<_>>())?;
+        let beta = over_seeds(&slopes(runs, &f).into_values().collect::<Vec<_>>())?;
         let rows = equivalence(runs, margin, f);
         // The extreme pair may fail only where there are ratios between it and 1:1.
         let inner = |ratio: f64| ratios.len() <= 3 || (ratio != ratios[0] && ratio != ratios[ratios.len() - 1]);
@@ -97,7 +97,7 @@ pub(super) fn dropout(runs: &[Run], profile: &str) -> Claim {
 
 fn faded_or_not(claim: Claim, runs: &[Run], profile: &str, refuted: impl Fn(&Fading) -> bool) -> Claim {
     let Some(fading) = Fading::of(runs, MARGIN, last_fraction) else {
-        let why = format!("fewer than {LEAST_SEEDS} seeds have every ratio past the gates.");
+        let why = format!("fewer than {FEWEST_SEEDS} seeds have every ratio past the gates.");
         return not_tested(claim, format!("{why} {}", gates(runs)));
     };
     let equivalent: Vec<String> =
@@ -111,7 +111,7 @@ fn faded_or_not(claim: Claim, runs: &[Run], profile: &str, refuted: impl Fn(&Fad
         gates(runs),
         same_answers(runs),
     );
-    let verdict = three_way(fading.faded, refuted(&fading));
+    let verdict = Verdict::of(fading.faded, refuted(&fading));
     judged(claim, verdict, fading.beta, fading.seeds, &scope_of(runs, profile), reason)
 }
 
@@ -148,7 +148,7 @@ pub(super) fn slow(network: &Network) -> Claim {
     let four = [least, 1. / least, most, 1. / most];
     let times = by_seed(network.runs, &four, Run::separated, |run| run.settling_epoch() as f64);
     let quotients: Vec<f64> = times.iter().map(|(_, t)| ((t[2] + t[3]) / (t[0] + t[1])).ln()).collect();
-    let Some(log) = interval(&quotients) else {
+    let Some(log) = over_seeds(&quotients) else {
         let why = "fewer than three seeds have these ratios past the gates.";
         return not_tested(claim, format!("{why} {}", gates(network.runs)));
     };
@@ -160,7 +160,7 @@ pub(super) fn slow(network: &Network) -> Claim {
         ratio_text(least)
     );
     let scope = scope_of(network.runs, network.profile);
-    judged(claim, three_way(i.above(bound), i.below(bound)), i, quotients.len(), &scope, reason)
+    judged(claim, Verdict::of(i.above(bound), i.below(bound)), i, quotients.len(), &scope, reason)
 }
 
 pub(super) fn off_manifold(network: &Network) -> Claim {
@@ -178,10 +178,10 @@ pub(super) fn off_manifold(network: &Network) -> Claim {
         Fading::of(runs, WIDE_MARGIN, |r| last(r).fraction_other),
         Fading::of(runs, WIDE_MARGIN, |r| last(r).fraction_noise),
     ) else {
-        let why = format!("fewer than {LEAST_SEEDS} seeds have every ratio past the gates.");
+        let why = format!("fewer than {FEWEST_SEEDS} seeds have every ratio past the gates.");
         return not_tested(claim, format!("{why} {}", gates(runs)));
     };
-    let verdict = three_way(other.faded && noise.faded, inside.faded && other.beta.above(FLAT));
+    let verdict = Verdict::of(other.faded && noise.faded, inside.faded && other.beta.above(FLAT));
     let mut reason = format!(
         "The estimate is beta on the other eight classes; on uniform noise it is {:.4} [{:.4}, {:.4}]. All ratios would be \
          equivalent at margins of {:.3} (other classes) and {:.3} (noise).",
@@ -221,7 +221,7 @@ pub(super) fn early_stopping(network: &Network) -> Claim {
     }
     let from_peak = |share: f64| peak.iter().zip(&end).map(|(peak, end)| share * peak - end).collect::<Vec<_>>();
     let (Some(stop), Some(left), Some(lost)) =
-        (interval(&stopped), interval(&from_peak(0.5)), interval(&from_peak(1.)))
+        (over_seeds(&stopped), over_seeds(&from_peak(0.5)), over_seeds(&from_peak(1.)))
     else {
         let why = "fewer than three seeds have both extremes past the gates.";
         return not_tested(claim, format!("{why} {}", gates(network.runs)));
@@ -233,7 +233,7 @@ pub(super) fn early_stopping(network: &Network) -> Claim {
         mean(&peak),
         mean(&end)
     );
-    let verdict = three_way(stop.above(0.2) && left.above(0.), lost.below(0.));
+    let verdict = Verdict::of(stop.above(0.2) && left.above(0.), lost.below(0.));
     judged(claim, verdict, stop, stopped.len(), &scope_of(network.runs, network.profile), reason)
 }
 

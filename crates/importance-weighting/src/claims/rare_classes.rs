@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use retrial_core::results::{Claim, Verdict, not_tested, open};
-use retrial_core::stats::Interval;
+use retrial_core::stats::{FEWEST_SEEDS, Interval, mean_t_interval, over_seeds};
 
-use super::{gates, interval, judged, last, last_fraction, scope_of, three_way};
+use super::{gates, judged, last, last_fraction, scope_of};
 use crate::equivalence::MARGIN;
 use crate::experiments::{Remedy, remedy_of};
 use crate::paper::ratio_text;
-use crate::readings::{self, Run, mean};
+use crate::readings::{Run, mean};
 
 /// What a remedy ends with for each rare class and factor, by seed; and the balanced run of the seed.
 pub struct Imbalance {
@@ -116,14 +116,14 @@ pub(super) fn imbalance(runs: &[Run], profile: &str) -> Claim {
     let closed = study.by_seed([Remedy::Nothing, Remedy::Weights], |rare, _, [nothing, weights]| {
         towards_common(rare, nothing.0 - weights.0)
     });
-    let Some(gap) = interval(&gaps) else { return too_few(claim, runs) };
+    let Some(gap) = over_seeds(&gaps) else { return too_few(claim, runs) };
     let scope = scope_of(runs, profile);
     if !gap.above(0.03) {
         let reason = format!("The estimate is the gap that imbalance opens: not clearly above 0.03. {}", gates(runs));
         return judged(claim, Verdict::Inconclusive, gap, gaps.len(), &scope, reason);
     }
     let shares: Vec<f64> = closed.iter().zip(&gaps).map(|(closed, gap)| closed / gap).collect();
-    let Some(share) = interval(&shares) else { return too_few(claim, runs) };
+    let Some(share) = over_seeds(&shares) else { return too_few(claim, runs) };
     let by_share = study.untreated();
     let rises = super::rises(&by_share.iter().map(|(_, f)| *f).collect::<Vec<_>>());
     let words: Vec<String> = by_share.iter().map(|(dogs, f)| format!("{f:.3} at {}", ratio_text(*dogs))).collect();
@@ -133,7 +133,7 @@ pub(super) fn imbalance(runs: &[Run], profile: &str) -> Claim {
         words.join(", "),
         gates(runs)
     );
-    let verdict = three_way(share.below(0.25) && rises, share.above(0.75));
+    let verdict = Verdict::of(share.below(0.25) && rises, share.above(0.75));
     judged(claim, verdict, share, shares.len(), &scope, reason)
 }
 
@@ -150,10 +150,10 @@ pub(super) fn copies(runs: &[Run], profile: &str) -> Claim {
     let difference = |a: Remedy, b: Remedy| study.by_seed([a, b], |rare, _, [a, b]| towards_common(rare, a.0 - b.0));
     let with_weights = difference(Remedy::Copies, Remedy::Weights);
     let with_cut = difference(Remedy::Copies, Remedy::CutSameSteps);
-    let ninety = |values: &[f64]| readings::interval(values, 0.90);
+    let ninety = |values: &[f64]| mean_t_interval(values, 0.90).ok().filter(|_| values.len() >= FEWEST_SEEDS);
     let (Some(near), Some(cut)) = (ninety(&with_weights), ninety(&with_cut)) else { return too_few(claim, runs) };
     let same = |i: &Interval| i.within(-MARGIN, MARGIN);
-    let verdict = three_way(same(&near) && !cut.contains(0.), same(&cut) && !same(&near));
+    let verdict = Verdict::of(same(&near) && !cut.contains(0.), same(&cut) && !same(&near));
     let reason = format!(
         "Differences count away from the rare class; the interval is of 90 %. Repeating minus sub-sampling: {:.3} [{:.3}, {:.3}].",
         cut.estimate, cut.low, cut.high
@@ -171,8 +171,8 @@ pub(super) fn cutting(runs: &[Run], profile: &str) -> Claim {
     );
     let study = Imbalance::of(runs);
     let gains = study.by_seed([Remedy::Cut, Remedy::Weights], |_, _, [cut, weights]| cut.1 - weights.1);
-    let Some(gain) = interval(&gains) else { return too_few(claim, runs) };
-    let verdict = three_way(gain.above(-0.02), gain.below(0.));
+    let Some(gain) = over_seeds(&gains) else { return too_few(claim, runs) };
+    let verdict = Verdict::of(gain.above(-0.02), gain.below(0.));
     judged(claim, verdict, gain, gains.len(), &scope_of(runs, profile), gates(runs))
 }
 

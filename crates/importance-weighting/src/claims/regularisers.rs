@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use retrial_core::results::{Claim, not_tested, open};
-use retrial_core::stats::{Alternative, Interval, holm, t_test};
+use retrial_core::results::{Claim, Verdict, not_tested, open};
+use retrial_core::stats::{Alternative, FEWEST_SEEDS, Interval, holm, over_seeds, t_test};
 
-use super::{
-    FLAT, Network, STEEP, column_means, gates, interval, judged, last, last_fraction, rises, scope_of, three_way,
-};
-use crate::equivalence::LEAST_SEEDS;
+use super::{FLAT, Network, STEEP, column_means, gates, judged, last, last_fraction, rises, scope_of};
 use crate::paper::ratio_text;
 use crate::readings::{Arm, Run, by_seed, distinct, mean, regulariser, slopes};
 
@@ -21,7 +18,7 @@ const NONE_TRAINS: &str = "at no lambda do three seeds train at every ratio";
 /// λ and the β of each seed of L2 arms in which three seeds or more still train at every ratio.
 pub fn penalty_slopes<'a>(penalised: impl IntoIterator<Item = &'a Arm>) -> Vec<(f64, BTreeMap<u64, f64>)> {
     let of = |arm: &Arm| (arm.config().lambda, slopes(&arm.runs, last_fraction));
-    penalised.into_iter().map(of).filter(|(_, slopes)| slopes.len() >= LEAST_SEEDS).collect()
+    penalised.into_iter().map(of).filter(|(_, slopes)| slopes.len() >= FEWEST_SEEDS).collect()
 }
 
 /// f at each ratio, mean over the seeds that count at every ratio.
@@ -48,7 +45,7 @@ pub(super) fn penalty(network: &Network) -> Claim {
     let mut of_lambdas: Vec<(&Arm, Interval, f64, usize)> = vec![];
     for &arm in &network.penalised {
         let betas: Vec<f64> = slopes(&arm.runs, last_fraction).into_values().collect();
-        if let (Some(beta), Ok(test)) = (interval(&betas), t_test(&betas, STEEP, Alternative::Greater)) {
+        if let (Some(beta), Ok(test)) = (over_seeds(&betas), t_test(&betas, STEEP, Alternative::Greater)) {
             of_lambdas.push((arm, beta, test.p, betas.len()));
         }
     }
@@ -63,7 +60,7 @@ pub(super) fn penalty(network: &Network) -> Claim {
         adjusted[i] < 0.025 && rises(&mean_fractions(&arm.runs, &arm.ratios()))
     };
     let verdict =
-        three_way(of_lambdas.iter().enumerate().any(keeps), of_lambdas.iter().all(|(_, beta, ..)| beta.below(FLAT)));
+        Verdict::of(of_lambdas.iter().enumerate().any(keeps), of_lambdas.iter().all(|(_, beta, ..)| beta.below(FLAT)));
     let shown = arm.ratios().into_iter().zip(mean_fractions(&arm.runs, &arm.ratios()));
     let shown: Vec<String> = shown.map(|(ratio, f)| format!("{} {f:.2}", ratio_text(ratio))).collect();
     let reason = format!(
@@ -100,7 +97,7 @@ pub(super) fn dose(network: &Network) -> Claim {
     let pairs: Vec<(f64, f64)> =
         of_weak.iter().filter_map(|(seed, weak)| Some((*weak, *of_strong.get(seed)?))).collect();
     let against =
-        |factor: f64| interval(&pairs.iter().map(|(weak, strong)| strong - factor * weak).collect::<Vec<_>>());
+        |factor: f64| over_seeds(&pairs.iter().map(|(weak, strong)| strong - factor * weak).collect::<Vec<_>>());
     let (Some(three), Some(flat)) = (against(3.), against(1.5)) else {
         return not_tested(
             claim,
@@ -123,7 +120,7 @@ pub(super) fn dose(network: &Network) -> Claim {
         mean_of(|pair| pair.1),
         shift_words.join(", ")
     );
-    let verdict = three_way(three.above(0.) && bayes.is_none(), flat.below(0.));
+    let verdict = Verdict::of(three.above(0.) && bayes.is_none(), flat.below(0.));
     judged(claim, verdict, three, pairs.len(), &penalised_scope(network), reason)
 }
 
@@ -135,7 +132,7 @@ fn bayes_shifts(penalised: &[&Arm]) -> Vec<(f64, Vec<f64>)> {
         let ratios = arm.ratios();
         let Some(plain) = ratios.iter().position(|&ratio| ratio == 1.) else { continue };
         let logits = by_seed(&arm.runs, &ratios, Run::counts, |r| last(r).logit_shift);
-        if logits.len() >= LEAST_SEEDS {
+        if logits.len() >= FEWEST_SEEDS {
             let logits = column_means(&logits);
             let others = ratios.iter().zip(&logits).filter(|(ratio, _)| **ratio != 1.);
             let shifts = others.map(|(ratio, logit)| (logit - logits[plain]) / ratio.ln());
@@ -156,13 +153,13 @@ pub(super) fn norm(id: &str, normed: &[Run], plain: &[Run], profile: &str) -> Cl
     );
     let betas = |runs: &[Run], f: fn(&Run) -> f64| slopes(runs, f).into_values().collect::<Vec<_>>();
     let with_norm = betas(normed, last_fraction);
-    let (Some(with), Some(without)) = (interval(&with_norm), interval(&betas(plain, last_fraction))) else {
+    let (Some(with), Some(without)) = (over_seeds(&with_norm), over_seeds(&betas(plain, last_fraction))) else {
         let why = "fewer than three seeds have every ratio past the gates, with or without batch norm";
         return not_tested(claim, format!("{why}. With: {} Without: {}", gates(normed), gates(plain)));
     };
     let ratios = distinct(normed.iter().map(|r| r.config.ratio));
     let monotone = rises(&mean_fractions(normed, &ratios));
-    let verdict = three_way(monotone && with.above(0.) && without.contains(0.), with.within(-FLAT, FLAT));
+    let verdict = Verdict::of(monotone && with.above(0.) && without.contains(0.), with.within(-FLAT, FLAT));
     let of_batch = betas(normed, |r| last(r).fraction_batch_statistics.unwrap_or(f64::NAN));
     let reason = format!(
         "Not the paper's ResNet. The CNN without norms has a beta of {:.4}; with {} that uses the statistics of the evaluated \

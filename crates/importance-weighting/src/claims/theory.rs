@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use retrial_core::results::{Claim, not_tested, open};
+use retrial_core::results::{Claim, Verdict, not_tested, open};
+use retrial_core::stats::over_seeds;
 
-use super::{interval, judged, three_way};
+use super::judged;
 use crate::paper::ratio_text;
 use crate::plane::Row;
 use crate::readings::{Classifier, distinct, mean, spread};
@@ -127,7 +128,7 @@ pub(super) fn theory(study: &Study, profile: &str) -> Claim {
     let ratios: Vec<f64> = distinct(cells.iter().map(|c| c.config.ratio)).into_iter().filter(|&r| r != 1.).collect();
     let narrowing = narrowing(cells);
     let (Some(angle), Some(line), Some(mlp)) =
-        (interval(&narrowing), moon_effect(&study.moons), moon_effect(&study.moons_mlp))
+        (over_seeds(&narrowing), moon_effect(&study.moons), moon_effect(&study.moons_mlp))
     else {
         return not_tested(claim, "fewer than three draws have finished, or none on moons");
     };
@@ -147,9 +148,9 @@ pub(super) fn theory(study: &Study, profile: &str) -> Claim {
     let off_balance = ratios.iter().any(|&ratio| {
         let values: Vec<f64> = of_draws(cells, ratio, |c, row| Some(balance(c, row))).into_values().collect();
         let margin = balance_margin(ratio);
-        interval(&values).is_some_and(|i| i.below(1. - margin) || i.above(1. + margin))
+        over_seeds(&values).is_some_and(|i| i.below(1. - margin) || i.above(1. + margin))
     });
-    let verdict = three_way(missed.is_empty(), angle.below(0.) || off_balance);
+    let verdict = Verdict::of(missed.is_empty(), angle.below(0.) || off_balance);
     let over_ratios = |value: &dyn Fn(&Classifier, &Row) -> Option<f64>| -> (f64, f64) {
         let means = ratios.iter().map(|&ratio| mean_of(&of_draws(cells, ratio, value)));
         means.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
