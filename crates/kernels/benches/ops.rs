@@ -199,6 +199,32 @@ fn batch_norm_relu_backward(bencher: Bencher) {
         .bench_local_values(|(graph, y)| graph.backward_from(&y, &dy).expect("gradients"));
 }
 
+/// Layer norm over few channels, as in a narrow network.
+#[divan::bench(args = [8, 32], sample_count = 20)]
+fn group_norm_relu(bencher: Bencher, c: usize) {
+    let (x, gamma, beta) = (random(&[128, 16, 16, c]), var(&[c]), var(&[c]));
+    bencher.counter(BytesCount::of_many::<f32>(2 * x.elem_count())).bench_local(|| {
+        let mut graph = Graph::inference();
+        let (x, gamma, beta) = (graph.input(&x), graph.parameter(&gamma), graph.parameter(&beta));
+        black_box(graph.group_norm(&x, &gamma, &beta, 1, 1e-5, Activation::Relu).expect("a result"))
+    });
+}
+
+#[divan::bench(args = [8, 32], sample_count = 20)]
+fn group_norm_relu_backward(bencher: Bencher, c: usize) {
+    let (x, gamma, beta) = (var(&[128, 16, 16, c]), var(&[c]), var(&[c]));
+    let dy = random(x.dims());
+    bencher
+        .counter(BytesCount::of_many::<f32>(3 * x.elem_count()))
+        .with_inputs(|| {
+            let mut graph = Graph::training();
+            let (x, gamma, beta) = (graph.parameter(&x), graph.parameter(&gamma), graph.parameter(&beta));
+            let y = graph.group_norm(&x, &gamma, &beta, 1, 1e-5, Activation::Relu).expect("a result");
+            (graph, y)
+        })
+        .bench_local_values(|(graph, y)| graph.backward_from(&y, &dy).expect("gradients"));
+}
+
 #[divan::bench(args = [true, false], sample_count = 20)]
 fn pool_by_two(bencher: Bencher, max: bool) {
     let x = random(&[128, 32, 32, 16]);

@@ -35,11 +35,16 @@ impl Sgd {
             }
             let (rate, decay) = (self.rate as f32, self.weight_decay as f32);
             return in_place(parameter, &gradient, |simd, p, g| {
-                elementwise::update(simd, [p], |range, [p]| {
-                    for (p, g) in p.iter_mut().zip(&g[range]) {
-                        *p -= rate * (g + decay * *p);
-                    }
-                });
+                elementwise::update(
+                    simd,
+                    [p],
+                    #[inline(always)]
+                    |range, [p]| {
+                        for (p, g) in p.iter_mut().zip(&g[range]) {
+                            *p -= rate * (g + decay * *p);
+                        }
+                    },
+                );
                 Ok(())
             });
         }
@@ -57,21 +62,26 @@ impl Sgd {
         let nesterov = self.nesterov;
         in_place(parameter, &gradient, |simd, p, g| {
             state(v, |v| {
-                elementwise::update(simd, [p, v], |range, [p, v]| {
-                    let g = &g[range];
-                    if nesterov {
-                        for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
-                            let g = g + decay * *p;
-                            *v = momentum * *v + g;
-                            *p -= rate * (g + momentum * *v);
+                elementwise::update(
+                    simd,
+                    [p, v],
+                    #[inline(always)]
+                    |range, [p, v]| {
+                        let g = &g[range];
+                        if nesterov {
+                            for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
+                                let g = g + decay * *p;
+                                *v = momentum * *v + g;
+                                *p -= rate * (g + momentum * *v);
+                            }
+                        } else {
+                            for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
+                                *v = momentum * *v + (g + decay * *p);
+                                *p -= rate * *v;
+                            }
                         }
-                    } else {
-                        for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
-                            *v = momentum * *v + (g + decay * *p);
-                            *p -= rate * *v;
-                        }
-                    }
-                });
+                    },
+                );
             })
         })
     }
@@ -143,14 +153,19 @@ impl Adam {
         in_place(parameter, &gradient, |simd, p, g| {
             state(mean, |mean| {
                 state(square, |square| {
-                    elementwise::update(simd, [p, mean, square], |range, [p, mean, square]| {
-                        for (((p, m), s), g) in p.iter_mut().zip(mean).zip(square).zip(&g[range]) {
-                            let g = g + decay * *p;
-                            *m = b1 * *m + n1 * g;
-                            *s = b2 * *s + n2 * (g * g);
-                            *p = shrink * *p - scale * *m / (s.sqrt() * unbias + epsilon);
-                        }
-                    });
+                    elementwise::update(
+                        simd,
+                        [p, mean, square],
+                        #[inline(always)]
+                        |range, [p, mean, square]| {
+                            for (((p, m), s), g) in p.iter_mut().zip(mean).zip(square).zip(&g[range]) {
+                                let g = g + decay * *p;
+                                *m = b1 * *m + n1 * g;
+                                *s = b2 * *s + n2 * (g * g);
+                                *p = shrink * *p - scale * *m / (s.sqrt() * unbias + epsilon);
+                            }
+                        },
+                    );
                 })
             })
             .flatten()

@@ -425,7 +425,7 @@ pub(crate) fn backward(
                 let dy = if copies_dy {
                     let out = &mut dy_space[..images.len() * dy_plane.len()];
                     let y = result.map(|y| &y[images.start * out_image..]);
-                    simd.run(
+                    simd.plain(
                         #[inline(always)]
                         || {
                             dy_plane.fill(out, |row, out| {
@@ -446,7 +446,7 @@ pub(crate) fn backward(
                 };
                 if wanted.bias {
                     let mut sums = vec![0f32; spread];
-                    simd.run(
+                    simd.plain(
                         #[inline(always)]
                         || {
                             for at in &dy_at[..count] {

@@ -14,21 +14,31 @@ const CHUNK: usize = 1 << 15;
 
 /// `f` of each element.
 pub(crate) fn map(simd: Simd, x: &[f32], f: impl Fn(f32) -> f32 + Sync + Send + Copy) -> Vec<f32> {
-    chunks(simd, x.len(), |range, out| {
-        for (out, x) in out.iter_mut().zip(&x[range]) {
-            out.write(f(*x));
-        }
-    })
+    chunks(
+        simd,
+        x.len(),
+        #[inline(always)]
+        |range, out| {
+            for (out, x) in out.iter_mut().zip(&x[range]) {
+                out.write(f(*x));
+            }
+        },
+    )
 }
 
 /// `f` of each pair of elements.
 pub(crate) fn zip(simd: Simd, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Send + Copy) -> Vec<f32> {
     assert_eq!(a.len(), b.len());
-    chunks(simd, a.len(), |range, out| {
-        for ((out, a), b) in out.iter_mut().zip(&a[range.clone()]).zip(&b[range]) {
-            out.write(f(*a, *b));
-        }
-    })
+    chunks(
+        simd,
+        a.len(),
+        #[inline(always)]
+        |range, out| {
+            for ((out, a), b) in out.iter_mut().zip(&a[range.clone()]).zip(&b[range]) {
+                out.write(f(*a, *b));
+            }
+        },
+    )
 }
 
 /// `max(x, 0)` that keeps NaN.
@@ -43,7 +53,7 @@ pub(crate) fn relu_gradient(y: f32, dy: f32) -> f32 {
     if y <= 0. { 0. } else { dy }
 }
 
-/// Calls `f` for chunks of vectors of equal length, and their place.
+/// Calls `f`, which must be `#[inline(always)]`, for chunks of vectors of equal length, and their place.
 pub(crate) fn update<const N: usize>(
     simd: Simd,
     data: [&mut [f32]; N],
@@ -66,14 +76,19 @@ pub(crate) fn update<const N: usize>(
 /// Each element of `a` becomes `f` of it and its partner in `b`.
 pub(crate) fn update_with(simd: Simd, a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Send + Copy) {
     assert_eq!(a.len(), b.len());
-    update(simd, [a], |range, [a]| {
-        for (a, b) in a.iter_mut().zip(&b[range]) {
-            *a = f(*a, *b);
-        }
-    });
+    update(
+        simd,
+        [a],
+        #[inline(always)]
+        |range, [a]| {
+            for (a, b) in a.iter_mut().zip(&b[range]) {
+                *a = f(*a, *b);
+            }
+        },
+    );
 }
 
-/// A vector of `n` elements filled chunk by chunk.
+/// A vector of `n` elements filled chunk by chunk by `f`, which must be `#[inline(always)]`.
 fn chunks(simd: Simd, n: usize, f: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync + Send) -> Vec<f32> {
     let fill = |out: Shared| {
         threads::for_each(n.div_ceil(CHUNK), |i| {
@@ -98,7 +113,7 @@ pub(crate) fn column_sums(simd: Simd, x: &[f32], columns: usize) -> Vec<f32> {
     let sums = threads::map(parts, |i| {
         let rows = threads::part(i, parts, rows);
         let mut sums = vec![0f32; columns];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
                 for row in x[rows.start * columns..rows.end * columns].chunks_exact(columns) {
@@ -124,7 +139,7 @@ pub(crate) fn mean_over_pixels(simd: Simd, x: &[f32], n: usize, c: usize) -> Vec
     let mut out = vec![0f32; n * c];
     let scale = 1. / pixels as f32;
     rows(&mut out, c, |i, out| {
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
                 for row in x[i * pixels * c..(i + 1) * pixels * c].chunks_exact(c) {
@@ -148,7 +163,7 @@ pub(crate) fn spread_over_pixels(simd: Simd, dy: &[f32], pixels: usize, c: usize
             // SAFETY: image i's pixels, inside the vector and nobody else's.
             let out: &mut [MaybeUninit<f32>] =
                 unsafe { std::slice::from_raw_parts_mut(out.at(i * pixels * c).cast(), pixels * c) };
-            simd.run(
+            simd.plain(
                 #[inline(always)]
                 || {
                     for out in out.chunks_exact_mut(c) {

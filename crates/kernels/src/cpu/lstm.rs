@@ -151,22 +151,20 @@ fn forward_part(
         let (before, after) = part.cells[at * count * hidden..].split_at_mut(count * hidden);
         let squashed = &mut part.squashed[at * count * hidden..][..count * hidden];
         let after = &mut after[..count * hidden];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
                 for r in 0..count {
                     let own = r * hidden..(r + 1) * hidden;
                     let gates = &mut gates[r * wide..(r + 1) * wide];
-                    squash(gates, hidden);
-                    let (i, rest) = gates.split_at(hidden);
-                    let (f, rest) = rest.split_at(hidden);
-                    let (g, o) = rest.split_at(hidden);
                     let (before, after) = (&before[own.clone()], &mut after[own.clone()]);
                     let (squashed, last) = (&mut squashed[own.clone()], &mut last[own]);
-                    for k in 0..hidden {
-                        after[k] = f[k] * before[k] + i[k] * g[k];
-                        squashed[k] = tanh(after[k]);
-                        last[k] = o[k] * squashed[k];
+                    let whole = hidden - hidden % LANES;
+                    for at in (0..whole).step_by(LANES) {
+                        open_gates::<LANES>(at, hidden, gates, before, after, squashed, last);
+                    }
+                    for at in whole..hidden {
+                        open_gates::<1>(at, hidden, gates, before, after, squashed, last);
                     }
                 }
             },
@@ -178,16 +176,75 @@ fn forward_part(
     part
 }
 
-/// The gates' functions: tanh for the candidate, the logistic function for the others.
+/// Units that are handled together: loops of a length known when they are compiled become vectors as they are.
+const LANES: usize = 16;
+
 #[inline(always)]
-fn squash(gates: &mut [f32], hidden: usize) {
-    for (gate, values) in gates.chunks_exact_mut(hidden).enumerate() {
-        if gate == 2 {
-            values.iter_mut().for_each(|z| *z = tanh(*z));
-        } else {
-            values.iter_mut().for_each(|z| *z = 0.5 * tanh(0.5 * *z) + 0.5);
-        }
+fn read<const L: usize>(x: &[f32], at: usize) -> [f32; L] {
+    let mut out = [0f32; L];
+    out.copy_from_slice(&x[at..at + L]);
+    out
+}
+
+/// The gates' functions (tanh for the candidate, the logistic function for the others), the cells after them and the
+/// output, for some units of one sample.
+#[inline(always)]
+fn open_gates<const L: usize>(
+    at: usize,
+    hidden: usize,
+    gates: &mut [f32],
+    before: &[f32],
+    after: &mut [f32],
+    squashed: &mut [f32],
+    last: &mut [f32],
+) {
+    let [mut i, mut f, mut g, mut o] = [0, 1, 2, 3].map(|gate| read::<L>(gates, gate * hidden + at));
+    let before = read::<L>(before, at);
+    let (mut cell, mut out, mut seen) = ([0f32; L], [0f32; L], [0f32; L]);
+    for k in 0..L {
+        i[k] = 0.5 * tanh(0.5 * i[k]) + 0.5;
+        f[k] = 0.5 * tanh(0.5 * f[k]) + 0.5;
+        g[k] = tanh(g[k]);
+        o[k] = 0.5 * tanh(0.5 * o[k]) + 0.5;
+        cell[k] = f[k] * before[k] + i[k] * g[k];
+        out[k] = tanh(cell[k]);
+        seen[k] = o[k] * out[k];
     }
+    for (gate, values) in [i, f, g, o].iter().enumerate() {
+        gates[gate * hidden + at..][..L].copy_from_slice(values);
+    }
+    after[at..at + L].copy_from_slice(&cell);
+    squashed[at..at + L].copy_from_slice(&out);
+    last[at..at + L].copy_from_slice(&seen);
+}
+
+/// Gradients before the gates' functions, in place of the gates, and those of the cells before, for some units of one
+/// sample.
+#[inline(always)]
+fn gate_gradients<const L: usize>(
+    at: usize,
+    hidden: usize,
+    gates: &mut [f32],
+    before: &[f32],
+    squashed: &[f32],
+    dh: &[f32],
+    dc: &mut [f32],
+) {
+    let [i, f, g, o] = [0, 1, 2, 3].map(|gate| read::<L>(gates, gate * hidden + at));
+    let [before, squashed, dh, mut dc_here] = [before, squashed, dh, &*dc].map(|x| read::<L>(x, at));
+    let mut changed = [[0f32; L]; 4];
+    for k in 0..L {
+        let through = dc_here[k] + dh[k] * o[k] * (1. - squashed[k] * squashed[k]);
+        changed[0][k] = through * g[k] * i[k] * (1. - i[k]);
+        changed[1][k] = through * before[k] * f[k] * (1. - f[k]);
+        changed[2][k] = through * i[k] * (1. - g[k] * g[k]);
+        changed[3][k] = dh[k] * squashed[k] * o[k] * (1. - o[k]);
+        dc_here[k] = through * f[k];
+    }
+    for (gate, values) in changed.iter().enumerate() {
+        gates[gate * hidden + at..][..L].copy_from_slice(values);
+    }
+    dc[at..at + L].copy_from_slice(&dc_here);
 }
 
 /// Gradients of an LSTM.
@@ -263,25 +320,20 @@ fn backward_part(simd: Simd, sizes: Sizes, part: Part, back: &Packed, dy: &[f32]
         let gates = &mut gates[step * count * wide..][..count * wide];
         let before = &cells[step * count * hidden..][..count * hidden];
         let squashed = &squashed[step * count * hidden..][..count * hidden];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
                 for r in 0..count {
                     let own = r * hidden..(r + 1) * hidden;
                     let gates = &mut gates[r * wide..(r + 1) * wide];
-                    let (i, rest) = gates.split_at_mut(hidden);
-                    let (f, rest) = rest.split_at_mut(hidden);
-                    let (g, o) = rest.split_at_mut(hidden);
                     let (before, squashed) = (&before[own.clone()], &squashed[own.clone()]);
                     let (dh, dc) = (&dh[own.clone()], &mut dc[own]);
-                    for k in 0..hidden {
-                        let through = dc[k] + dh[k] * o[k] * (1. - squashed[k] * squashed[k]);
-                        let (was_i, was_g) = (i[k], g[k]);
-                        o[k] = dh[k] * squashed[k] * o[k] * (1. - o[k]);
-                        i[k] = through * was_g * was_i * (1. - was_i);
-                        g[k] = through * was_i * (1. - was_g * was_g);
-                        dc[k] = through * f[k];
-                        f[k] = through * before[k] * f[k] * (1. - f[k]);
+                    let whole = hidden - hidden % LANES;
+                    for at in (0..whole).step_by(LANES) {
+                        gate_gradients::<LANES>(at, hidden, gates, before, squashed, dh, dc);
+                    }
+                    for at in whole..hidden {
+                        gate_gradients::<1>(at, hidden, gates, before, squashed, dh, dc);
                     }
                 }
             },

@@ -3,13 +3,12 @@
 //! Sums over a batch are taken of differences from a shift near the mean, so that a mean far from zero does not cancel
 //! them away; in f32 over a few thousand elements, and over those in f64.
 
-use std::{mem::MaybeUninit, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use pulp::{MemMask, Simd as Vectors, WithSimd};
 
 use super::{
-    elementwise::{relu, relu_gradient},
-    memory::{Shared, written},
+    memory::{Shared, scratch, written},
     simd::{self, Simd, multiply_add},
     threads,
 };
@@ -601,35 +600,162 @@ impl Grouping {
         self.pixels * self.c
     }
 
-    /// The group's channels of each pixel of a sample.
+    /// Adds up each group over the pixels of a sample, in f64.
     #[inline(always)]
-    fn pixels_of<'a>(&self, sample: &'a [f32], group: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
-        let Self { c, width, .. } = *self;
-        sample.chunks_exact(c).map(move |pixel| &pixel[group * width..(group + 1) * width])
+    fn totals(&self, sample: &[f32], totals: &mut [f64]) {
+        totals.fill(0.);
+        for pixel in sample.chunks_exact(self.c) {
+            for (total, channels) in totals.iter_mut().zip(pixel.chunks_exact(self.width)) {
+                *total += strands(channels);
+            }
+        }
+    }
+
+    /// Hands the number of each group on to its channels.
+    #[inline(always)]
+    fn spread(&self, groups: &[f32], channels: &mut [f32]) {
+        for (channels, value) in channels.chunks_exact_mut(self.width).zip(groups) {
+            channels.fill(*value);
+        }
     }
 }
 
-/// Sum of up to a few thousand elements in sixteen strands, which the compiler makes vectors of.
+/// Sum of up to a few thousand elements: sixteen strands in f32, those in f64 and in their order.
 #[inline(always)]
-fn strands(x: &[f32], f: impl Fn(usize, f32) -> f32) -> f64 {
+fn strands(x: &[f32]) -> f64 {
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut total = 0f64;
+    if chunks.is_empty() {
+        // The other strands are zeros.
+        for x in rest {
+            total += f64::from(*x);
+        }
+        return total;
+    }
     let mut sums = [0f32; 16];
-    let chunks = x.chunks_exact(16);
-    let first = x.len() - chunks.remainder().len();
-    for (i, chunk) in chunks.enumerate() {
-        for (k, (sum, x)) in sums.iter_mut().zip(chunk).enumerate() {
-            *sum += f(i * 16 + k, *x);
+    for chunk in chunks {
+        for k in 0..16 {
+            sums[k] += chunk[k];
         }
     }
-    for (k, (sum, x)) in sums.iter_mut().zip(&x[first..]).enumerate() {
-        *sum += f(first + k, *x);
+    for k in 0..rest.len() {
+        sums[k] += rest[k];
     }
-    sums.iter().map(|s| f64::from(*s)).sum()
+    for sum in sums {
+        total += f64::from(sum);
+    }
+    total
 }
 
 /// Mean and one over the deviation of each group of each sample.
 pub(crate) struct GroupStatistics {
     mean: Vec<f32>,
     inverse: Vec<f32>,
+}
+
+/// `(x - mean)²` of the pixels of a sample.
+struct Squares<'a> {
+    x: &'a [f32],
+    /// Of each channel, as are all constants below.
+    mean: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl RowLoop for Squares<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.mean.len());
+        // SAFETY: every slice holds whole rows.
+        unsafe {
+            let mean = at.load::<V, RAGGED>(self.mean.as_ptr());
+            for row in (0..self.x.len()).step_by(c) {
+                let mut d = at.load::<V, RAGGED>(self.x.as_ptr().add(row));
+                for v in 0..V {
+                    d[v] = simd.sub_f32s(d[v], mean[v]);
+                    d[v] = simd.mul_f32s(d[v], d[v]);
+                }
+                at.store::<V, RAGGED>(self.out.as_mut_ptr().add(row), d);
+            }
+        }
+    }
+}
+
+/// `activation((x - mean) inverse gamma + beta)` of the pixels of a sample.
+struct GroupApply<'a> {
+    x: &'a [f32],
+    mean: &'a [f32],
+    inverse: &'a [f32],
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    relu: bool,
+    out: *mut f32,
+}
+
+impl RowLoop for GroupApply<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.mean.len());
+        // SAFETY: every slice holds whole rows, and so does the output.
+        unsafe {
+            let [mean, inverse, gamma, beta] =
+                [self.mean, self.inverse, self.gamma, self.beta].map(|k| at.load::<V, RAGGED>(k.as_ptr()));
+            for row in (0..self.x.len()).step_by(c) {
+                let mut y = at.load::<V, RAGGED>(self.x.as_ptr().add(row));
+                for v in 0..V {
+                    let normal = simd.mul_f32s(simd.sub_f32s(y[v], mean[v]), inverse[v]);
+                    y[v] = simd.add_f32s(simd.mul_f32s(normal, gamma[v]), beta[v]);
+                    if self.relu {
+                        y[v] = simd::relu(simd, y[v]);
+                    }
+                }
+                at.store::<V, RAGGED>(self.out.add(row), y);
+            }
+        }
+    }
+}
+
+/// One sample of [`group_forward`].
+struct GroupForward<'a> {
+    grouping: Grouping,
+    x: &'a [f32],
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    epsilon: f64,
+    relu: bool,
+    /// Of each group.
+    mean: &'a mut [f32],
+    inverse: &'a mut [f32],
+    /// Place for the sample.
+    out: *mut f32,
+    scratch: &'a mut [f32],
+    totals: &'a mut [f64],
+}
+
+impl WithSimd for GroupForward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Vectors>(self, simd: S) {
+        let Self { grouping, x, gamma, beta, epsilon, relu, mean, inverse, out, scratch, totals } = self;
+        let (c, count) = (grouping.c, (grouping.pixels * grouping.width) as f64);
+        let (means, scratch) = scratch.split_at_mut(c);
+        let (inverses, squares) = scratch.split_at_mut(c);
+        assert!(x.len() == grouping.sample() && squares.len() == x.len() && gamma.len() == c && beta.len() == c);
+        grouping.totals(x, totals);
+        for (mean, total) in mean.iter_mut().zip(&*totals) {
+            *mean = (total / count) as f32;
+        }
+        grouping.spread(mean, means);
+        // SAFETY: checked above.
+        unsafe { stripes(simd, c, &mut Squares { x, mean: means, out: squares }) };
+        grouping.totals(squares, totals);
+        for (inverse, total) in inverse.iter_mut().zip(&*totals) {
+            *inverse = (1. / (total / count + epsilon).sqrt()) as f32;
+        }
+        grouping.spread(inverse, inverses);
+        // SAFETY: as above; the caller has made place for the sample.
+        unsafe { stripes(simd, c, &mut GroupApply { x, mean: means, inverse: inverses, gamma, beta, relu, out }) };
+    }
 }
 
 /// Normalises each group of each sample, then `gamma`, `beta` and the activation.
@@ -640,70 +766,178 @@ pub(crate) fn group_forward(
     gamma: &[f32],
     beta: &[f32],
     epsilon: f64,
-    relu_after: bool,
+    relu: bool,
 ) -> (Vec<f32>, GroupStatistics) {
-    let (size, groups, width) = (grouping.sample(), grouping.groups(), grouping.width);
+    let (size, groups) = (grouping.sample(), grouping.groups());
     let n = x.len() / size;
-    let count = (grouping.pixels * width) as f64;
-    let mut statistics = vec![0f32; 2 * n * groups];
-    let statistics_at = {
-        let places: Vec<Vec<(f32, f32)>> = threads::map(n, |i| {
-            let sample = &x[i * size..(i + 1) * size];
-            simd.run(
-                #[inline(always)]
-                || {
-                    (0..groups)
-                        .map(|group| {
-                            let pixels = || grouping.pixels_of(sample, group);
-                            let mean = pixels().map(|p| strands(p, |_, x| x)).sum::<f64>() / count;
-                            let shift = mean as f32;
-                            let square = pixels().map(|p| strands(p, |_, x| (x - shift) * (x - shift)));
-                            let variance = square.sum::<f64>() / count;
-                            (shift, (1. / (variance + epsilon).sqrt()) as f32)
-                        })
-                        .collect()
-                },
-            )
-        });
-        places
-    };
-    for (place, (mean, inverse)) in statistics_at.into_iter().flatten().enumerate() {
-        statistics[place] = mean;
-        statistics[n * groups + place] = inverse;
-    }
-    let inverse = statistics.split_off(n * groups);
-    let statistics = GroupStatistics { mean: statistics, inverse };
-    let fill = |out: Shared| {
-        threads::for_each(n, |i| {
-            // SAFETY: the sample's elements, which no other part has.
-            let out: &mut [MaybeUninit<f32>] = unsafe { std::slice::from_raw_parts_mut(out.at(i * size).cast(), size) };
-            simd.run(
-                #[inline(always)]
-                || {
-                    for (x, out) in x[i * size..]
-                        .chunks_exact(width)
-                        .zip(out.chunks_exact_mut(width))
-                        .enumerate()
-                        .map(|(k, (x, out))| ((k, x), out))
-                    {
-                        let (k, x) = x;
-                        let group = k % groups;
-                        let (mean, inverse) =
-                            (statistics.mean[i * groups + group], statistics.inverse[i * groups + group]);
-                        let channels = group * width..(group + 1) * width;
-                        let affine = gamma[channels.clone()].iter().zip(&beta[channels]);
-                        for ((out, x), (gamma, beta)) in out.iter_mut().zip(x).zip(affine) {
-                            let y = (x - mean) * inverse * gamma + beta;
-                            out.write(if relu_after { relu(y) } else { y });
-                        }
-                    }
-                },
-            );
+    let mut statistics = vec![];
+    let mut fill = |out: Shared| {
+        let parts = n.div_ceil((CHUNK / size).max(1));
+        statistics = threads::map(parts, |part| {
+            let samples = threads::part(part, parts, n);
+            let mut statistics = (vec![0f32; samples.len() * groups], vec![0f32; samples.len() * groups]);
+            let mut totals = vec![0f64; groups];
+            let (means, inverses) = (statistics.0.chunks_exact_mut(groups), statistics.1.chunks_exact_mut(groups));
+            scratch(2 * grouping.c + size, |scratch| {
+                for (i, (mean, inverse)) in samples.zip(means.zip(inverses)) {
+                    let x = &x[i * size..(i + 1) * size];
+                    // SAFETY: the sample's elements, which no other part has.
+                    let out = unsafe { out.at(i * size) };
+                    let (scratch, totals) = (&mut *scratch, &mut *totals);
+                    simd.run(GroupForward {
+                        grouping,
+                        x,
+                        gamma,
+                        beta,
+                        epsilon,
+                        relu,
+                        mean,
+                        inverse,
+                        out,
+                        scratch,
+                        totals,
+                    });
+                }
+            });
+            statistics
         });
     };
-    // SAFETY: all samples are written, and all of each: the groups cover its channels.
+    // SAFETY: all samples are written, and all columns of each.
     let y = unsafe { written(x.len(), |out| fill(Shared::new(out))) };
-    (y, statistics)
+    let (mean, inverse): (Vec<_>, Vec<_>) = statistics.into_iter().unzip();
+    (y, GroupStatistics { mean: mean.concat(), inverse: inverse.concat() })
+}
+
+/// The gradient of the normalised values of a sample, its product with them, and sums for the gradients of gamma and beta.
+struct GroupSums<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    /// Result of the ReLU, if there was one.
+    y: Option<&'a [f32]>,
+    mean: &'a [f32],
+    inverse: &'a [f32],
+    gamma: &'a [f32],
+    gradient: &'a mut [f32],
+    product: &'a mut [f32],
+    gammas: &'a mut [f32],
+    betas: &'a mut [f32],
+}
+
+impl RowLoop for GroupSums<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.mean.len());
+        // SAFETY: every slice holds whole rows.
+        unsafe {
+            let [mean, inverse, gamma] =
+                [self.mean, self.inverse, self.gamma].map(|k| at.load::<V, RAGGED>(k.as_ptr()));
+            let mut gammas = at.load::<V, RAGGED>(self.gammas.as_ptr());
+            let mut betas = at.load::<V, RAGGED>(self.betas.as_ptr());
+            for row in (0..self.x.len()).step_by(c) {
+                let mut normal = at.load::<V, RAGGED>(self.x.as_ptr().add(row));
+                let mut g = at.load::<V, RAGGED>(self.dy.as_ptr().add(row));
+                let y = self.y.map_or(g, |y| at.load::<V, RAGGED>(y.as_ptr().add(row)));
+                for v in 0..V {
+                    normal[v] = simd.mul_f32s(simd.sub_f32s(normal[v], mean[v]), inverse[v]);
+                    g[v] = open(simd, self.y.is_some(), y[v], g[v]);
+                    gammas[v] = simd.add_f32s(gammas[v], simd.mul_f32s(g[v], normal[v]));
+                    betas[v] = simd.add_f32s(betas[v], g[v]);
+                    g[v] = simd.mul_f32s(g[v], gamma[v]);
+                    normal[v] = simd.mul_f32s(g[v], normal[v]);
+                }
+                at.store::<V, RAGGED>(self.gradient.as_mut_ptr().add(row), g);
+                at.store::<V, RAGGED>(self.product.as_mut_ptr().add(row), normal);
+            }
+            at.store::<V, RAGGED>(self.gammas.as_mut_ptr(), gammas);
+            at.store::<V, RAGGED>(self.betas.as_mut_ptr(), betas);
+        }
+    }
+}
+
+/// The gradient of a sample, from that of its normalised values and the means of both it and its product with them.
+struct GroupInput<'a> {
+    x: &'a [f32],
+    gradient: &'a [f32],
+    mean: &'a [f32],
+    inverse: &'a [f32],
+    first: &'a [f32],
+    second: &'a [f32],
+    out: *mut f32,
+}
+
+impl RowLoop for GroupInput<'_> {
+    #[inline(always)]
+    unsafe fn columns<S: Vectors, const V: usize, const RAGGED: bool>(&mut self, at: &Columns<S>) {
+        let (simd, c) = (at.simd, self.mean.len());
+        // SAFETY: every slice holds whole rows, and so does the output.
+        unsafe {
+            let [mean, inverse, first, second] =
+                [self.mean, self.inverse, self.first, self.second].map(|k| at.load::<V, RAGGED>(k.as_ptr()));
+            for row in (0..self.x.len()).step_by(c) {
+                let x = at.load::<V, RAGGED>(self.x.as_ptr().add(row));
+                let mut g = at.load::<V, RAGGED>(self.gradient.as_ptr().add(row));
+                for v in 0..V {
+                    let normal = simd.mul_f32s(simd.sub_f32s(x[v], mean[v]), inverse[v]);
+                    g[v] = simd.sub_f32s(simd.sub_f32s(g[v], first[v]), simd.mul_f32s(normal, second[v]));
+                    g[v] = simd.mul_f32s(inverse[v], g[v]);
+                }
+                at.store::<V, RAGGED>(self.out.add(row), g);
+            }
+        }
+    }
+}
+
+/// One sample of [`group_backward`].
+struct GroupBackward<'a> {
+    grouping: Grouping,
+    x: &'a [f32],
+    dy: &'a [f32],
+    y: Option<&'a [f32]>,
+    gamma: &'a [f32],
+    /// Of each group.
+    mean: &'a [f32],
+    inverse: &'a [f32],
+    gammas: &'a mut [f32],
+    betas: &'a mut [f32],
+    /// Place for the sample.
+    out: *mut f32,
+    scratch: &'a mut [f32],
+    totals: &'a mut [f64],
+}
+
+impl WithSimd for GroupBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Vectors>(self, simd: S) {
+        let Self { grouping, x, dy, y, gamma, mean, inverse, gammas, betas, out, scratch, totals } = self;
+        let (c, size, count) = (grouping.c, grouping.sample(), (grouping.pixels * grouping.width) as f64);
+        let (constants, scratch) = scratch.split_at_mut(4 * c);
+        let (gradient, product) = scratch.split_at_mut(size);
+        let mut constants = constants.chunks_exact_mut(c);
+        let [means, inverses, first, second] = [(); 4].map(|()| constants.next().expect("four were made"));
+        assert!(x.len() == size && dy.len() == size && y.is_none_or(|y| y.len() == size) && product.len() == size);
+        assert!(gamma.len() == c && gammas.len() == c && betas.len() == c);
+        grouping.spread(mean, means);
+        grouping.spread(inverse, inverses);
+        // SAFETY: checked above.
+        unsafe {
+            let (gradient, product) = (&mut *gradient, &mut *product);
+            let mut sums =
+                GroupSums { x, dy, y, mean: means, inverse: inverses, gamma, gradient, product, gammas, betas };
+            stripes(simd, c, &mut sums);
+        }
+        for (terms, means) in [(&*gradient, &mut *first), (product, second)] {
+            grouping.totals(terms, totals);
+            for (channels, total) in means.chunks_exact_mut(grouping.width).zip(&*totals) {
+                channels.fill((total / count) as f32);
+            }
+        }
+        // SAFETY: as above; the caller has made place for the sample.
+        unsafe {
+            stripes(simd, c, &mut GroupInput { x, gradient, mean: means, inverse: inverses, first, second, out });
+        }
+    }
 }
 
 /// Gradients of [`group_forward`]. `result` is the activation's result if that was a ReLU.
@@ -717,60 +951,40 @@ pub(crate) fn group_backward(
     result: Option<&[f32]>,
     dy: &[f32],
 ) -> GroupGradients {
-    let Grouping { c, width, .. } = grouping;
-    let (size, groups) = (grouping.sample(), grouping.groups());
+    let (c, size, groups) = (grouping.c, grouping.sample(), grouping.groups());
     let n = x.len() / size;
-    let count = (grouping.pixels * width) as f64;
     // Samples whose parameter gradients are summed in f32 before they are in f64.
     let parts = n.div_ceil(32);
     let mut sums = vec![];
     let mut fill = |out: Shared| {
         sums = threads::map(parts, |part| {
             let mut sums = vec![0f32; 2 * c];
+            let mut totals = vec![0f64; groups];
             let (gammas, betas) = sums.split_at_mut(c);
-            for i in threads::part(part, parts, n) {
-                let range = i * size..(i + 1) * size;
-                let (x, dy) = (&x[range.clone()], &dy[range.clone()]);
-                let y = result.map(|y| &y[range]);
-                // SAFETY: the sample's elements, which no other part has.
-                let out: &mut [MaybeUninit<f32>] =
-                    unsafe { std::slice::from_raw_parts_mut(out.at(i * size).cast(), size) };
-                simd.run(
-                    #[inline(always)]
-                    || {
-                        let passed = |k: usize, dy: f32| y.map_or(dy, |y| relu_gradient(y[k], dy));
-                        for group in 0..groups {
-                            let (mean, inverse) =
-                                (statistics.mean[i * groups + group], statistics.inverse[i * groups + group]);
-                            let gamma = &gamma[group * width..(group + 1) * width];
-                            // Sums of the gradient of the normalised values, and of its product with them.
-                            let (mut first, mut second) = (0f64, 0f64);
-                            for pixel in 0..grouping.pixels {
-                                let start = pixel * c + group * width;
-                                let (x, dy) = (&x[start..start + width], &dy[start..start + width]);
-                                first += strands(dy, |k, dy| passed(start + k, dy) * gamma[k]);
-                                second +=
-                                    strands(dy, |k, dy| passed(start + k, dy) * gamma[k] * ((x[k] - mean) * inverse));
-                            }
-                            let (first, second) = ((first / count) as f32, (second / count) as f32);
-                            for pixel in 0..grouping.pixels {
-                                let start = pixel * c + group * width;
-                                for k in 0..width {
-                                    let normal = (x[start + k] - mean) * inverse;
-                                    let g = passed(start + k, dy[start + k]);
-                                    gammas[group * width + k] += g * normal;
-                                    betas[group * width + k] += g;
-                                    out[start + k].write(inverse * (g * gamma[k] - first - normal * second));
-                                }
-                            }
-                        }
-                    },
-                );
-            }
+            scratch(4 * c + 2 * size, |scratch| {
+                for i in threads::part(part, parts, n) {
+                    let range = i * size..(i + 1) * size;
+                    simd.run(GroupBackward {
+                        grouping,
+                        x: &x[range.clone()],
+                        dy: &dy[range.clone()],
+                        y: result.map(|y| &y[range]),
+                        gamma,
+                        mean: &statistics.mean[i * groups..(i + 1) * groups],
+                        inverse: &statistics.inverse[i * groups..(i + 1) * groups],
+                        gammas: &mut *gammas,
+                        betas: &mut *betas,
+                        // SAFETY: the sample's elements, which no other part has.
+                        out: unsafe { out.at(i * size) },
+                        scratch: &mut *scratch,
+                        totals: &mut totals,
+                    });
+                }
+            });
             sums
         });
     };
-    // SAFETY: all samples are written, and all of each: the groups cover its channels.
+    // SAFETY: all samples are written, and all columns of each.
     let dx = unsafe { written(x.len(), |out| fill(Shared::new(out))) };
     let mut gamma = super::elementwise::total(&sums, 2 * c);
     let beta = gamma.split_off(c);

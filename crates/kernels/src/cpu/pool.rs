@@ -43,7 +43,7 @@ impl Sizes {
         })
     }
 
-    /// Calls `f` with each output pixel's number and place.
+    /// Calls `f`, which must be `#[inline(always)]`, with each output pixel's number and place.
     #[inline(always)]
     fn for_each_output(&self, mut f: impl FnMut(usize, usize, usize)) {
         let (oh, ow) = (self.out_h(), self.out_w());
@@ -61,17 +61,20 @@ pub(crate) fn max_forward(simd: Simd, sizes: Sizes, x: &[f32]) -> Vec<f32> {
     let mut out = vec![f32::NEG_INFINITY; x.len() / image * sizes.out_image()];
     rows(&mut out, sizes.out_image(), |i, out| {
         let x = &x[i * image..(i + 1) * image];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
-                sizes.for_each_output(|pixel, oy, ox| {
-                    let out = &mut out[pixel * c..(pixel + 1) * c];
-                    for (_, at) in sizes.window(oy, ox) {
-                        for (out, x) in out.iter_mut().zip(&x[at * c..(at + 1) * c]) {
-                            *out = if exceeds(*x, *out) { *x } else { *out };
+                sizes.for_each_output(
+                    #[inline(always)]
+                    |pixel, oy, ox| {
+                        let out = &mut out[pixel * c..(pixel + 1) * c];
+                        for (_, at) in sizes.window(oy, ox) {
+                            for (out, x) in out.iter_mut().zip(&x[at * c..(at + 1) * c]) {
+                                *out = if exceeds(*x, *out) { *x } else { *out };
+                            }
                         }
-                    }
-                })
+                    },
+                )
             },
         );
     });
@@ -92,30 +95,33 @@ pub(crate) fn max_backward(simd: Simd, sizes: Sizes, x: &[f32], dy: &[f32]) -> V
         let (x, dy) = (&x[i * image..(i + 1) * image], &dy[i * out_image..(i + 1) * out_image]);
         let mut max = vec![0f32; c];
         let mut place = vec![0u32; c];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
-                sizes.for_each_output(|pixel, oy, ox| {
-                    max.fill(f32::NEG_INFINITY);
-                    // A window of minus infinities has its first element as the maximum.
-                    let first = sizes.window(oy, ox).next().map_or(u32::MAX, |(k, _)| k as u32);
-                    place.fill(first);
-                    for (k, at) in sizes.window(oy, ox) {
-                        let x = &x[at * c..(at + 1) * c];
-                        for ((max, place), x) in max.iter_mut().zip(place.iter_mut()).zip(x) {
-                            let larger = exceeds(*x, *max);
-                            *max = if larger { *x } else { *max };
-                            *place = if larger { k as u32 } else { *place };
+                sizes.for_each_output(
+                    #[inline(always)]
+                    |pixel, oy, ox| {
+                        max.fill(f32::NEG_INFINITY);
+                        // A window of minus infinities has its first element as the maximum.
+                        let first = sizes.window(oy, ox).next().map_or(u32::MAX, |(k, _)| k as u32);
+                        place.fill(first);
+                        for (k, at) in sizes.window(oy, ox) {
+                            let x = &x[at * c..(at + 1) * c];
+                            for ((max, place), x) in max.iter_mut().zip(place.iter_mut()).zip(x) {
+                                let larger = exceeds(*x, *max);
+                                *max = if larger { *x } else { *max };
+                                *place = if larger { k as u32 } else { *place };
+                            }
                         }
-                    }
-                    let dy = &dy[pixel * c..(pixel + 1) * c];
-                    for (k, at) in sizes.window(oy, ox) {
-                        let dx = &mut dx[at * c..(at + 1) * c];
-                        for ((dx, dy), place) in dx.iter_mut().zip(dy).zip(&place) {
-                            *dx += if *place == k as u32 { *dy } else { 0. };
+                        let dy = &dy[pixel * c..(pixel + 1) * c];
+                        for (k, at) in sizes.window(oy, ox) {
+                            let dx = &mut dx[at * c..(at + 1) * c];
+                            for ((dx, dy), place) in dx.iter_mut().zip(dy).zip(&place) {
+                                *dx += if *place == k as u32 { *dy } else { 0. };
+                            }
                         }
-                    }
-                })
+                    },
+                )
             },
         );
     });
@@ -129,18 +135,21 @@ pub(crate) fn avg_forward(simd: Simd, sizes: Sizes, x: &[f32]) -> Vec<f32> {
     let mut out = vec![0f32; x.len() / image * sizes.out_image()];
     rows(&mut out, sizes.out_image(), |i, out| {
         let x = &x[i * image..(i + 1) * image];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
-                sizes.for_each_output(|pixel, oy, ox| {
-                    let out = &mut out[pixel * c..(pixel + 1) * c];
-                    for (_, at) in sizes.window(oy, ox) {
-                        for (out, x) in out.iter_mut().zip(&x[at * c..(at + 1) * c]) {
-                            *out += x;
+                sizes.for_each_output(
+                    #[inline(always)]
+                    |pixel, oy, ox| {
+                        let out = &mut out[pixel * c..(pixel + 1) * c];
+                        for (_, at) in sizes.window(oy, ox) {
+                            for (out, x) in out.iter_mut().zip(&x[at * c..(at + 1) * c]) {
+                                *out += x;
+                            }
                         }
-                    }
-                    out.iter_mut().for_each(|v| *v *= scale);
-                })
+                        out.iter_mut().for_each(|v| *v *= scale);
+                    },
+                )
             },
         );
     });
@@ -154,17 +163,20 @@ pub(crate) fn avg_backward(simd: Simd, sizes: Sizes, dy: &[f32]) -> Vec<f32> {
     let mut dx = vec![0f32; dy.len() / out_image * image];
     rows(&mut dx, image, |i, dx| {
         let dy = &dy[i * out_image..(i + 1) * out_image];
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
-                sizes.for_each_output(|pixel, oy, ox| {
-                    let dy = &dy[pixel * c..(pixel + 1) * c];
-                    for (_, at) in sizes.window(oy, ox) {
-                        for (dx, dy) in dx[at * c..(at + 1) * c].iter_mut().zip(dy) {
-                            *dx += dy * scale;
+                sizes.for_each_output(
+                    #[inline(always)]
+                    |pixel, oy, ox| {
+                        let dy = &dy[pixel * c..(pixel + 1) * c];
+                        for (_, at) in sizes.window(oy, ox) {
+                            for (dx, dy) in dx[at * c..(at + 1) * c].iter_mut().zip(dy) {
+                                *dx += dy * scale;
+                            }
                         }
-                    }
-                })
+                    },
+                )
             },
         );
     });

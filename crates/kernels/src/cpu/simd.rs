@@ -108,6 +108,26 @@ impl Simd {
         }
         Vectors::vectorize(Scalar128b, op)
     }
+
+    /// Runs plain Rust that is compiled for this set, loops as vectors; the compiler does not fuse, so that results are
+    /// those of any other set. `f` must be `#[inline(always)]`.
+    #[inline]
+    pub(crate) fn plain<R>(self, f: impl FnMut() -> R) -> R {
+        /// Not a closure by itself: those are run as `FnOnce`, through a function of their own that may not be inlined,
+        /// and is then compiled for the plainest of machines.
+        struct Plain<F>(F);
+
+        impl<R, F: FnMut() -> R> WithSimd for Plain<F> {
+            type Output = R;
+
+            #[inline(always)]
+            fn with_simd<S: Vectors>(mut self, _simd: S) -> R {
+                (self.0)()
+            }
+        }
+
+        self.run(Plain(f))
+    }
 }
 
 /// `a * b + c`, fused where the instruction set fuses.

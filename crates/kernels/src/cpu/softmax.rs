@@ -31,7 +31,7 @@ fn largest(row: &[f32]) -> f32 {
 pub(crate) fn losses(simd: Simd, logits: &[f32], classes: usize, targets: Targets) -> Vec<f32> {
     let mut losses = vec![0f32; logits.len() / classes];
     rows(&mut losses, 1, |i, loss| {
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
                 let row = &logits[i * classes..(i + 1) * classes];
@@ -60,7 +60,7 @@ pub(crate) fn losses(simd: Simd, logits: &[f32], classes: usize, targets: Target
 pub(crate) fn gradient(simd: Simd, logits: &[f32], classes: usize, targets: Targets, dy: &[f32]) -> Vec<f32> {
     let mut gradient = vec![0f32; logits.len()];
     rows(&mut gradient, classes, |i, out| {
-        simd.run(
+        simd.plain(
             #[inline(always)]
             || {
                 let row = &logits[i * classes..(i + 1) * classes];
