@@ -2,6 +2,7 @@
 
 use retrial_core::chart::{Axis, Dash, Figure, Layer, Panel, Share};
 use retrial_core::results::{Error, Results, Table};
+use retrial_core::stats::{FEWEST_SEEDS, Interval};
 use serde::Serialize;
 
 use crate::analysis::Snapshot;
@@ -52,7 +53,8 @@ struct MethodRow {
 }
 
 /// A method against uniform sampling in every currency; a row of `costs.csv`. Gains are relative, means over paired seeds of
-/// the last tenth; at equal updates both stand at the learning rates given there, which differ where drops are tied to cost.
+/// the last tenth, with their 95 % interval at cost ratio 3; at equal updates both stand at the learning rates given there,
+/// which differ where drops are tied to cost.
 #[derive(Serialize)]
 struct CostRow {
     experiment: String,
@@ -60,10 +62,14 @@ struct CostRow {
     seeds: usize,
     measured_cost_ratio: Option<f64>,
     loss_gain_at_cost_ratio_3: Option<f64>,
+    loss_gain_low: Option<f64>,
+    loss_gain_high: Option<f64>,
     loss_gain_at_measured_ratio: Option<f64>,
     loss_gain_at_equal_seconds: Option<f64>,
     loss_gain_at_equal_updates: Option<f64>,
     error_gain_at_cost_ratio_3: Option<f64>,
+    error_gain_low: Option<f64>,
+    error_gain_high: Option<f64>,
     error_gain_at_measured_ratio: Option<f64>,
     error_gain_at_equal_seconds: Option<f64>,
     error_gain_at_equal_updates: Option<f64>,
@@ -194,6 +200,7 @@ pub fn tables(results: &Results<ImportanceSampling>) -> Result<Vec<Table>, Error
                 let values: Vec<f64> = arm.runs.values().filter_map(value).collect();
                 retrial_core::stats::quantile(&values, 0.5).ok().map(|m| m * scale)
             };
+            let own_interval = |value: Value| gain(uniform, arm, value).interval();
             let at_measured = |value: Value| kappa.and_then(|kappa| gain_by(Currency::Forwards(kappa), value));
             costs.push(CostRow {
                 experiment: experiment.name.clone(),
@@ -201,10 +208,14 @@ pub fn tables(results: &Results<ImportanceSampling>) -> Result<Vec<Table>, Error
                 seeds: arm.runs.keys().filter(|seed| uniform.runs.contains_key(seed)).count(),
                 measured_cost_ratio: kappa,
                 loss_gain_at_cost_ratio_3: own_gain(LOSS),
+                loss_gain_low: own_interval(LOSS).map(|i| i.low),
+                loss_gain_high: own_interval(LOSS).map(|i| i.high),
                 loss_gain_at_measured_ratio: at_measured(LOSS),
                 loss_gain_at_equal_seconds: gain_by(Currency::Seconds, LOSS),
                 loss_gain_at_equal_updates: gain_by(Currency::Updates, LOSS),
                 error_gain_at_cost_ratio_3: own_gain(ERROR),
+                error_gain_low: own_interval(ERROR).map(|i| i.low),
+                error_gain_high: own_interval(ERROR).map(|i| i.high),
                 error_gain_at_measured_ratio: at_measured(ERROR),
                 error_gain_at_equal_seconds: gain_by(Currency::Seconds, ERROR),
                 error_gain_at_equal_updates: gain_by(Currency::Updates, ERROR),
@@ -696,8 +707,10 @@ fn gains(results: &Results<ImportanceSampling>) -> Result<Option<Figure>, Error>
                 continue;
             }
             let bar = |paired: crate::readings::Paired| {
-                let (m, e) = (100. * paired.mean(), 100. * paired.standard_error());
-                (m, m - e, m + e)
+                // Fewer seeds decide nothing, and their interval would dwarf the others.
+                let few = Interval { estimate: paired.mean(), low: paired.mean(), high: paired.mean(), level: 0.95 };
+                let i = paired.interval().filter(|_| paired.values.len() >= FEWEST_SEEDS).unwrap_or(few);
+                (100. * i.estimate, 100. * i.low, 100. * i.high)
             };
             names.push(format!("{title}: {}", label(config)));
             forwards.push(bar(gain(uniform, arm, ERROR)));
@@ -717,7 +730,7 @@ fn gains(results: &Results<ImportanceSampling>) -> Result<Option<Figure>, Error>
     };
     Ok(Some(
         Figure::new("Does choosing samples lower the test error at equal cost?")
-            .subtitle("Relative gain over uniform sampling, paired seeds; bars are one standard error")
+            .subtitle("Relative gain over uniform sampling, paired seeds; bars are 95 % intervals")
             .columns(2)
             .width(1000.)
             .heights([34. * names.len() as f64 + 20.])
