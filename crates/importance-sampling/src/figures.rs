@@ -2,7 +2,7 @@
 
 use retrial_core::chart::{Axis, Dash, Figure, Layer, Panel, Share};
 use retrial_core::results::{Error, Results, Table};
-use retrial_core::stats::{FEWEST_SEEDS, Interval};
+use retrial_core::stats::over_seeds;
 use serde::Serialize;
 
 use crate::analysis::Snapshot;
@@ -707,10 +707,9 @@ fn gains(results: &Results<ImportanceSampling>) -> Result<Option<Figure>, Error>
                 continue;
             }
             let bar = |paired: crate::readings::Paired| {
-                // Fewer seeds decide nothing, and their interval would dwarf the others.
-                let few = Interval { estimate: paired.mean(), low: paired.mean(), high: paired.mean(), level: 0.95 };
-                let i = paired.interval().filter(|_| paired.values.len() >= FEWEST_SEEDS).unwrap_or(few);
-                (100. * i.estimate, 100. * i.low, 100. * i.high)
+                let mean = paired.mean();
+                let (low, high) = over_seeds(&paired.values).map_or((mean, mean), |i| (i.low, i.high));
+                (100. * mean, 100. * low, 100. * high)
             };
             names.push(format!("{title}: {}", label(config)));
             forwards.push(bar(gain(uniform, arm, ERROR)));
